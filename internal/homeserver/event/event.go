@@ -8,7 +8,10 @@
 // whatever the input: events come from servers that we do not trust.
 package event
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // StateKey identifies one piece of room state.
 type StateKey struct{ Type, Key string }
@@ -30,6 +33,9 @@ type Event struct {
 	rules *Rules
 	id    EventID
 	raw   []byte
+
+	// facts caches what the authorisation rules read from the content.
+	facts atomic.Pointer[authFacts]
 }
 
 // Parse reads an untrusted event in the federation format.
