@@ -2,7 +2,13 @@
 
 package event
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+	"unsafe"
+)
 
 // Errors that callers tell apart with errors.Is.
 var (
@@ -16,41 +22,280 @@ var (
 	ErrSignature = errors.New("bad signature")
 )
 
-// Canonical returns raw in canonical JSON.
-func Canonical(raw []byte, strictNumbers bool) ([]byte, error) { return nil, errors.New("not yet") }
-
-// Object reads the members of a canonical JSON object by their exact keys.
-// The zero Object is empty.
+// Object reads the members of a JSON object in canonical form by their exact
+// keys: no case folding, and no doubt about duplicates because canonical JSON has
+// none. The zero Object is empty. On JSON that is not canonical it finds less,
+// but never fails.
+//
+// Strings that an Object returns share the memory of its JSON, which must not
+// change afterwards.
 type Object struct{ raw []byte }
 
-// ParseObject returns a reader over raw, which must be canonical JSON; false if it is not an object.
-func ParseObject(raw []byte) (Object, bool) { return Object{}, false }
+// ParseObject returns a reader over raw; false if raw is no object. Pass
+// untrusted JSON through Canonical first.
+func ParseObject(raw []byte) (Object, bool) {
+	if len(raw) < 2 || raw[0] != '{' || raw[len(raw)-1] != '}' {
+		return Object{}, false
+	}
+	return Object{raw: raw}, true
+}
+
+// JSON returns the object's JSON, nil for the zero Object.
+func (o Object) JSON() []byte { return o.raw }
 
 // Get returns the value of key as it stands in the JSON; false if absent.
-func (o Object) Get(key string) ([]byte, bool) { return nil, false }
+func (o Object) Get(key string) ([]byte, bool) {
+	for m := first(o.raw); m.ok; m = m.next(o.raw) {
+		if m.is(key) {
+			return m.value, true
+		}
+	}
+	return nil, false
+}
 
-// String returns the value of key; false if absent or not a string.
-func (o Object) String(key string) (string, bool) { return "", false }
+// String returns the value of key; false if absent or no string.
+func (o Object) String(key string) (string, bool) {
+	v, ok := o.Get(key)
+	if !ok {
+		return "", false
+	}
+	return StringValue(v)
+}
 
-// Int returns the value of key; false if absent or not an integer.
-func (o Object) Int(key string) (int64, bool) { return 0, false }
+// Int returns the value of key; false if absent or no integer.
+func (o Object) Int(key string) (int64, bool) {
+	v, ok := o.Get(key)
+	if !ok {
+		return 0, false
+	}
+	return IntValue(v)
+}
 
-// Bool returns the value of key; false, false if absent or not a boolean.
-func (o Object) Bool(key string) (bool, bool) { return false, false }
+// Bool returns the value of key; false, false if absent or no boolean.
+func (o Object) Bool(key string) (value, ok bool) {
+	v, _ := o.Get(key)
+	value = string(v) == "true"
+	return value, value || string(v) == "false"
+}
 
-// Object returns the object under key; false if absent or not an object.
-func (o Object) Object(key string) (Object, bool) { return Object{}, false }
+// Object returns the object under key; the empty one and false if absent or no object.
+func (o Object) Object(key string) (Object, bool) {
+	v, _ := o.Get(key)
+	return ParseObject(v)
+}
 
-// Each calls f for every member in order until f returns false. The key is decoded.
-func (o Object) Each(f func(key string, value []byte) bool) {}
+// Each calls f with every member, in the order of the JSON, until f returns false.
+func (o Object) Each(f func(key string, value []byte) bool) {
+	for m := first(o.raw); m.ok; m = m.next(o.raw) {
+		key, ok := StringValue(m.key)
+		if !ok || !f(key, m.value) {
+			return
+		}
+	}
+}
 
-// EachElement calls f for every element of the JSON array raw until f returns
-// false; it returns false if raw is not an array.
-func EachElement(raw []byte, f func(value []byte) bool) bool { return false }
+// EachElement calls f with every element of the JSON array raw until f returns
+// false. It returns false if raw is no array.
+func EachElement(raw []byte, f func(value []byte) bool) bool {
+	if len(raw) < 2 || raw[0] != '[' || raw[len(raw)-1] != ']' {
+		return false
+	}
+	for i := 1; i < len(raw)-1; i++ {
+		end := skipValue(raw, i)
+		if end < 0 || !f(raw[i:end]) {
+			break
+		}
+		i = end // at the comma
+	}
+	return true
+}
 
-// StringValue returns the string that raw, a JSON value, holds; false if it is none.
-func StringValue(raw []byte) (string, bool) { return "", false }
+// StringValue returns the string that the JSON value raw holds; false if it holds none.
+func StringValue(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
+		return "", false
+	}
+	body := raw[1 : len(raw)-1]
+	if bytes.IndexByte(body, '\\') < 0 {
+		return view(body), true
+	}
+	out := make([]byte, 0, len(body))
+	for i := 0; i < len(body); {
+		if body[i] != '\\' {
+			out = append(out, body[i])
+			i++
+			continue
+		}
+		r, n := decodeEscape(body[i:])
+		if n == 0 {
+			return "", false
+		}
+		out = utf8.AppendRune(out, r)
+		i += n
+	}
+	return view(out), true
+}
 
-// IntValue returns the integer that raw, a JSON value, holds; false if it is none
-// or beyond int64. 1.0 and 1e3 are not integers.
-func IntValue(raw []byte) (int64, bool) { return 0, false }
+// IntValue returns the integer that the JSON value raw holds; false if it holds
+// none, or one beyond int64. Neither 1.0 nor 1e3 is an integer.
+func IntValue(raw []byte) (int64, bool) {
+	if len(raw) == 0 || raw[0] == '+' {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(view(raw), 10, 64)
+	return n, err == nil
+}
+
+// view returns b as a string without copying. The JSON of this package is never
+// changed once it is read, which is what makes that sound.
+func view(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // see above
+}
+
+// member is a position in a canonical object. key has its quotes.
+type member struct {
+	key, value []byte
+	start, end int
+	ok         bool
+}
+
+// first returns the first member of the object raw; not ok if there is none.
+func first(raw []byte) member { return memberAt(raw, 1) }
+
+// next returns the member after m.
+func (m member) next(raw []byte) member {
+	if m.end >= len(raw) || raw[m.end] != ',' {
+		return member{}
+	}
+	return memberAt(raw, m.end+1)
+}
+
+func memberAt(raw []byte, i int) member {
+	if i >= len(raw) || raw[i] != '"' {
+		return member{}
+	}
+	colon := skipString(raw, i)
+	if colon < 0 || colon >= len(raw) || raw[colon] != ':' {
+		return member{}
+	}
+	end := skipValue(raw, colon+1)
+	if end < 0 {
+		return member{}
+	}
+	return member{key: raw[i:colon], value: raw[colon+1 : end], start: i, end: end, ok: true}
+}
+
+// is compares decoded: an event may hold a key that needs escapes.
+func (m member) is(key string) bool {
+	if bytes.IndexByte(m.key, '\\') < 0 {
+		return view(m.key[1:len(m.key)-1]) == key
+	}
+	s, ok := StringValue(m.key)
+	return ok && s == key
+}
+
+// skipValue returns the end of the JSON value at i, -1 if there is none. Brackets
+// are only counted: the JSON is canonical or our own.
+func skipValue(raw []byte, i int) int {
+	start, depth := i, 0
+	for i < len(raw) {
+		switch raw[i] {
+		case '"':
+			if i = skipString(raw, i); i < 0 {
+				return -1
+			}
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return found(start, i)
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case ',':
+			if depth == 0 {
+				return found(start, i)
+			}
+		}
+		i++
+	}
+	if depth != 0 {
+		return -1
+	}
+	return found(start, i)
+}
+
+// found returns end, or -1 for a value of no length.
+func found(start, end int) int {
+	if start == end {
+		return -1
+	}
+	return end
+}
+
+// skipString returns the end of the JSON string at i, -1 if it has none.
+func skipString(raw []byte, i int) int {
+	for j := i + 1; j < len(raw); j++ {
+		n := bytes.IndexByte(raw[j:], '"')
+		if n < 0 {
+			return -1
+		}
+		j += n
+		escapes := 0
+		for raw[j-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return j + 1
+		}
+	}
+	return -1
+}
+
+// setMember returns the canonical object obj with key set to value, in a new slice.
+func setMember(obj []byte, key string, value []byte) []byte {
+	quoted := AppendString(make([]byte, 0, len(key)+2), key)
+	at, end, comma := len(obj)-1, len(obj)-1, ""
+	for m := first(obj); m.ok; m = m.next(obj) {
+		order := compareKeys(m.key, quoted)
+		if order < 0 {
+			continue
+		}
+		at, end = m.start, m.end
+		if order > 0 {
+			end, comma = m.start, ","
+		}
+		break
+	}
+	out := make([]byte, 0, len(obj)+len(quoted)+len(value)+2)
+	out = append(out, obj[:at]...)
+	if at == len(obj)-1 && at > 1 {
+		out = append(out, ',')
+	}
+	out = append(append(append(out, quoted...), ':'), value...)
+	return append(append(out, comma...), obj[end:]...)
+}
+
+// appendWithout appends the canonical object obj to dst, leaving out the members
+// that drop names. dst may be obj[:0].
+func appendWithout(dst, obj []byte, drop func(key string) bool) []byte {
+	dst = append(dst, '{')
+	empty := true
+	for m := first(obj); m.ok; {
+		next := m.next(obj)
+		if !drop(view(m.key[1 : len(m.key)-1])) {
+			if !empty {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, obj[m.start:m.end]...)
+			empty = false
+		}
+		m = next
+	}
+	return append(dst, '}')
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	postgresReaders = 8
+	// tailInterval is how long a replica trusts that no hint was lost.
+	tailInterval = 500 * time.Millisecond
+	// hintInterval is how often a replica tells the others at most.
+	hintInterval = 5 * time.Millisecond
+	channel      = "foyer_changes"
+)
+
+// openPostgres opens the database at o.PostgresURL.
+func openPostgres(_ context.Context, o Options) (*Store, error) {
+	cfg, err := pgx.ParseConfig(o.PostgresURL)
+	if err != nil {
+		// The parser's error may quote the URL, which holds a password.
+		return nil, errors.New("database URL is not a valid postgres:// URL")
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	cfg.RuntimeParams["application_name"] = "foyer"
+	cfg.RuntimeParams["synchronous_commit"] = "on"
+	cfg.RuntimeParams["lock_timeout"] = "10000"
+	open := func(conns int) *sql.DB {
+		var c driver.Connector = stdlib.GetConnector(*cfg)
+		if o.Wrap != nil {
+			c = o.Wrap(c)
+		}
+		db := sql.OpenDB(c)
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		return db
+	}
+	s := newStore(postgresDialect, open(postgresReaders), open(2))
+	s.notify = &notifier{config: cfg, hint: make(chan struct{}, 1), stopped: make(chan struct{})}
+	return s, nil
+}
+
+// notifier tells other replicas that the head moved and hears it from them.
+// A hint is never relied on: the tail is read every tailInterval regardless.
+type notifier struct {
+	config  *pgx.ConnConfig
+	hint    chan struct{} // own commits to tell others of
+	stopped chan struct{}
+	once    sync.Once
+	// tailMu serialises reading the tail between the writer and the follower.
+	tailMu sync.Mutex
+}
+
+func (n *notifier) stop() { n.once.Do(func() { close(n.stopped) }) }
+
+// run follows the log until stop is called.
+func (n *notifier) run(ctx context.Context, s *Store) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	heard := make(chan struct{}, 1)
+	wg.Go(func() { n.listen(ctx, heard) })
+	wg.Go(func() { n.tell(ctx, s) })
+	tick := time.NewTicker(tailInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-heard:
+		case <-tick.C:
+		case <-n.stopped:
+			cancel()
+			wg.Wait()
+			return
+		}
+		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "cannot read the change log; trying again", "error", err)
+		}
+	}
+}
+
+// listen turns notifications into signals on heard.
+func (n *notifier) listen(ctx context.Context, heard chan<- struct{}) {
+	for ctx.Err() == nil {
+		conn, err := pgx.ConnectConfig(ctx, n.config)
+		if err == nil {
+			_, err = conn.Exec(ctx, "LISTEN "+channel)
+			for err == nil {
+				if _, err = conn.WaitForNotification(ctx); err == nil {
+					signal(heard)
+				}
+			}
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(tailInterval):
+		}
+	}
+}
+
+// tell sends at most one notification an interval, outside any transaction:
+// NOTIFY inside one would take a database-wide lock at commit.
+func (n *notifier) tell(ctx context.Context, s *Store) {
+	for {
+		select {
+		case <-n.hint:
+		case <-ctx.Done():
+			return
+		}
+		if _, err := s.readDB.ExecContext(ctx, "NOTIFY "+channel); err != nil && ctx.Err() == nil {
+			slog.DebugContext(ctx, "cannot notify other replicas; they poll", "error", err)
+		}
+		select {
+		case <-time.After(hintInterval):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// publishOwn makes this replica's own committed changes visible, after those
+// of other replicas that came before them.
+func (s *Store) publishOwn(ctx context.Context, changes []Change) {
+	if s.notify == nil {
+		s.log.publish(changes)
+		return
+	}
+	if len(changes) == 0 {
+		return
+	}
+	signal(s.notify.hint)
+	s.notify.tailMu.Lock()
+	if s.log.Head()+1 == changes[0].Pos {
+		s.log.publish(changes)
+		s.notify.tailMu.Unlock()
+		return
+	}
+	s.notify.tailMu.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		slog.WarnContext(ctx, "cannot read the change log; readers lag until it can be read", "error", err)
+	}
+}
+
+// tailPage is how many changes are read at once.
+const tailPage = 1000
+
+// catchUp publishes what the database has beyond the log's head.
+func (s *Store) catchUp(ctx context.Context) error {
+	s.notify.tailMu.Lock()
+	defer s.notify.tailMu.Unlock()
+	for {
+		from := s.log.Head()
+		page, err := s.ChangesBetween(ctx, from, 1<<62, tailPage)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		if page[0].Pos != from+1 || page[len(page)-1].Pos != from+int64(len(page)) {
+			return fmt.Errorf("change log has a gap after position %d", from)
+		}
+		s.log.publish(page)
+	}
+}
