@@ -105,7 +105,22 @@ type Ingress struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="annotation keys must be of the form name or domain/name"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !self[k].matches('[\\\\x00-\\\\x1f\\\\x7f]'))",message="annotation values must be one line without control characters"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+	// trustedProxies are the networks (CIDR) of the proxies whose
+	// X-Forwarded-For header is believed, so that rate limits count the real
+	// client. Narrow it to the pods' network when clients have private
+	// addresses themselves. Default: the private ranges of IPv4 and IPv6. At
+	// most 32. Maps to listen.trustedProxies of the server's configuration.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
 }
+
+// CIDR is a network, such as 10.0.0.0/8 or fd00::/8.
+// +kubebuilder:validation:MinLength=4
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a network such as 10.0.0.0/8 or fd00::/8"
+type CIDR string
 
 // AnnotationValue is the value of an annotation.
 // +kubebuilder:validation:MaxLength=1024
