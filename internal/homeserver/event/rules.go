@@ -2,6 +2,8 @@
 
 package event
 
+import "math"
+
 // RoomVersion names a set of room rules, "1" to "12".
 type RoomVersion string
 
@@ -83,6 +85,8 @@ type Rules struct {
 	RedactsInContent bool
 	// PrivilegedCreators: creators stand above all power levels and additional_creators exists (version 12 on).
 	PrivilegedCreators bool
+	// MaxDepth is the greatest depth of an event: 2^63-1, from version 6 on 2^53-1.
+	MaxDepth int64
 	// RoomIDIsCreateHash: the room id is "!" and the create event's hash; the create
 	// event has no room_id and is never listed in auth_events (version 12 on).
 	RoomIDIsCreateHash bool
@@ -114,7 +118,7 @@ func versionTable() map[RoomVersion]*Rules {
 	table := make(map[RoomVersion]*Rules)
 	row := Rules{
 		Version: "1", EventIDFormat: EventIDField, StateResolution: StateResolutionV1, Redaction: RedactionV1,
-		AliasSpecialCase: true, RedactionAuthRule: true,
+		AliasSpecialCase: true, RedactionAuthRule: true, MaxDepth: math.MaxInt64,
 	}
 	next := func(v RoomVersion, change func(r *Rules)) {
 		row.Version = v
@@ -129,7 +133,7 @@ func versionTable() map[RoomVersion]*Rules {
 	next("5", func(r *Rules) { r.EnforceKeyValidity = true })
 	next("6", func(r *Rules) {
 		r.Redaction, r.AliasSpecialCase = RedactionV2, false
-		r.StrictCanonicalJSON, r.NotificationLevels = true, true
+		r.StrictCanonicalJSON, r.NotificationLevels, r.MaxDepth = true, true, maxSafeInteger
 	})
 	next("7", func(r *Rules) { r.Knock = true })
 	next("8", func(r *Rules) { r.Redaction, r.Restricted = RedactionV3, true })
