@@ -149,7 +149,8 @@ func (e *levelsError) Error() string { return "power levels: " + e.reason }
 
 // parsePowerLevels reads the content of an m.room.power_levels event. Unlike the text of
 // the rules before version 10 it refuses every level that is not a number: such a value
-// can be compared with nothing.
+// can be compared with nothing. Of a user id it wants sigil and colon, no more: rooms have
+// mistyped ids in their levels that all other servers accept, and we must not part from them.
 func (r *Rules) parsePowerLevels(content Object) (*PowerLevels, *levelsError) {
 	pl := &PowerLevels{}
 	for name, property := range levelProperties {
@@ -180,7 +181,7 @@ func (r *Rules) parsePowerLevels(content Object) (*PowerLevels, *levelsError) {
 		*m.into = levels
 	}
 	for user := range pl.users {
-		if _, err := ParseUserID(user); err != nil {
+		if !strings.HasPrefix(user, "@") || !strings.Contains(user, ":") {
 			return nil, &levelsError{partUsers, "users has a key that is not a user id"}
 		}
 	}
