@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package e2ee keeps what end-to-end encryption needs of a server: devices'
+// identity keys, one-time keys, cross-signing keys and their signatures, and
+// messages from device to device. The server verifies every signature that
+// it stores, and sees no message.
+//
+// https://spec.matrix.org/v1.19/client-server-api/#end-to-end-encryption
+package e2ee
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+)
+
+// The errors that the HTTP edge translates.
+var (
+	// ErrInvalid: the request is well-formed JSON but not what the specification asks for.
+	ErrInvalid = errors.New("invalid")
+	// ErrKeyTaken: a one-time key id exists with another key.
+	ErrKeyTaken = errors.New("one-time key id is taken by another key")
+	// ErrSignature: a signature is missing or does not verify.
+	ErrSignature = errors.New("invalid signature")
+	// ErrNoMasterKey: signing keys need a master key first.
+	ErrNoMasterKey = errors.New("no master key")
+	// ErrTooLarge: a message or key is larger than allowed.
+	ErrTooLarge = errors.New("too large")
+)
+
+// keyStore is what this package needs of the store.
+type keyStore interface {
+	PutDeviceKeys(ctx context.Context, k store.DeviceKeys) error
+	DeviceKeysOf(ctx context.Context, users []string) ([]store.DeviceKeys, error)
+	PutCrossSigningKeys(ctx context.Context, user string, keys []store.CrossSigningKey, signatures []store.KeySignature) error
+	CrossSigningKeysOf(ctx context.Context, users []string) ([]store.CrossSigningKey, error)
+	SignaturesOn(ctx context.Context, users []string) ([]store.KeySignature, error)
+	PutSignatures(ctx context.Context, signer string, signatures []store.KeySignature) error
+	AddOneTimeKeys(ctx context.Context, user, device string, keys, fallback []store.OneTimeKey) error
+	ClaimKeys(ctx context.Context, claims []store.Claim) (map[store.Claim]store.OneTimeKey, error)
+	CountKeys(ctx context.Context, user, device string) (store.KeyCounts, error)
+	SendToDevice(ctx context.Context, txn store.TxnKey, now int64, messages []store.ToDeviceMessage) error
+	ToDevice(ctx context.Context, user, device string, after, upTo int64, limit int) ([]store.ToDeviceMessage, error)
+	DeleteToDevice(ctx context.Context, user, device string, upTo int64) error
+	DeviceIDs(ctx context.Context, user string) ([]string, error)
+}
+
+// Service implements the rules; it is safe for concurrent use.
+type Service struct {
+	store  keyStore
+	server event.ServerName
+	now    func() time.Time
+
+	mu     sync.Mutex
+	counts map[string]map[string]store.KeyCounts // by user and device
+	seen   int64                                 // how many changes of keys were followed
+}
+
+// maxCachedUsers bounds the cache of key counts.
+const maxCachedUsers = 10_000
+
+// New returns the service of one server. log tells it what other replicas change.
+func New(s keyStore, log *store.Log, server event.ServerName, now func() time.Time) *Service {
+	e := &Service{store: s, server: server, now: now, counts: map[string]map[string]store.KeyCounts{}}
+	log.Follow(e.follow)
+	return e
+}
+
+// follow drops the cached counts of users whose keys changed.
+func (s *Service) follow(changes []store.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range changes {
+		switch c.Kind {
+		case store.ChangeOneTimeKeys, store.ChangeDeviceList:
+			delete(s.counts, c.UserID)
+			s.seen++
+		default:
+		}
+	}
+}
+
+// signedCurve25519 is always counted: clients that see no count at all would
+// not upload (MSC2732, Synapse issue 10484).
+const signedCurve25519 = "signed_curve25519"
+
+// OneTimeKeyCounts returns how many one-time keys device has left, by
+// algorithm, and the algorithms whose fallback key is unused (never nil).
+// The maps are shared: do not change them.
+func (s *Service) OneTimeKeyCounts(ctx context.Context, user event.UserID, device string) (map[string]int, []string, error) {
+	s.mu.Lock()
+	cached, ok := s.counts[string(user)][device]
+	seen := s.seen
+	s.mu.Unlock()
+	if ok {
+		return cached.OneTime, cached.UnusedFallback, nil
+	}
+	counts, err := s.store.CountKeys(ctx, string(user), device)
+	if err != nil {
+		return nil, nil, fmt.Errorf("count one-time keys: %w", err)
+	}
+	if _, ok := counts.OneTime[signedCurve25519]; !ok {
+		counts.OneTime[signedCurve25519] = 0
+	}
+	if counts.UnusedFallback == nil {
+		counts.UnusedFallback = []string{}
+	}
+	s.remember(string(user), device, counts, seen)
+	return counts.OneTime, counts.UnusedFallback, nil
+}
+
+// remember caches counts that were read when seen changes had been followed;
+// if more have been since, they may be out of date and are not kept.
+func (s *Service) remember(user, device string, counts store.KeyCounts, seen int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != seen {
+		return
+	}
+	if len(s.counts) >= maxCachedUsers {
+		s.counts = map[string]map[string]store.KeyCounts{}
+	}
+	if s.counts[user] == nil {
+		s.counts[user] = map[string]store.KeyCounts{}
+	}
+	s.counts[user][device] = counts
+}
+
+// sortedKeys returns the keys of m in order, so that work is deterministic.
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
