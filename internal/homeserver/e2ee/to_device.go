@@ -64,14 +64,15 @@ func (t ToDevice) body(content json.RawMessage) ([]byte, error) {
 	if len(content) > maxToDeviceBytes {
 		return nil, fmt.Errorf("%w: the content of a to-device message may have %d bytes", ErrTooLarge, maxToDeviceBytes)
 	}
-	if _, ok := event.ParseObject(content); !ok {
+	canonical, err := event.Canonical(content, false)
+	if err != nil || canonical[0] != '{' {
 		return nil, fmt.Errorf("%w: the content of a to-device message must be an object", ErrInvalid)
 	}
 	body, err := json.Marshal(struct {
 		Content json.RawMessage `json:"content"`
 		Sender  event.UserID    `json:"sender"`
 		Type    string          `json:"type"`
-	}{content, t.Sender, t.Type})
+	}{canonical, t.Sender, t.Type})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
