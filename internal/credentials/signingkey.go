@@ -3,6 +3,7 @@
 package credentials
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -69,6 +70,9 @@ func ParseSigningKey(line string) (SigningKey, error) {
 	seed, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(fields[2], "="))
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return SigningKey{}, fmt.Errorf("its seed must be 32 bytes in base64")
+	}
+	if bytes.Count(seed, seed[:1]) == len(seed) {
+		return SigningKey{}, fmt.Errorf("it is a placeholder that everybody knows")
 	}
 	return SigningKey{ID: fields[1], Seed: seed}, nil
 }
