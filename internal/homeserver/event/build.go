@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Draft is an event that is not hashed and signed yet.
@@ -108,10 +109,8 @@ func (r *Rules) newWriter(d *Draft) (*writer, error) {
 			return nil, err
 		}
 	}
-	for _, s := range []string{d.Type, deref(d.StateKey), string(d.Redacts)} {
-		if !validText(s) {
-			return nil, fmt.Errorf("%w: %q is not UTF-8", ErrBadJSON, s)
-		}
+	if err := d.checkText(); err != nil {
+		return nil, err
 	}
 	for _, n := range []int64{d.Depth, d.OriginServerTS} {
 		if n < -maxSafeInteger || n > maxSafeInteger {
@@ -119,6 +118,23 @@ func (r *Rules) newWriter(d *Draft) (*writer, error) {
 		}
 	}
 	return w, nil
+}
+
+// checkText refuses what could not be written as it is.
+func (d *Draft) checkText() error {
+	for _, s := range []string{d.Type, deref(d.StateKey), string(d.Redacts), string(d.Sender), string(d.RoomID)} {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("%w: %q is not UTF-8", ErrBadJSON, s)
+		}
+	}
+	for _, refs := range [][]Reference{d.PrevEvents, d.AuthEvents} {
+		for _, ref := range refs {
+			if !utf8.ValidString(string(ref.ID)) {
+				return fmt.Errorf("%w: %q is not UTF-8", ErrBadJSON, ref.ID)
+			}
+		}
+	}
+	return nil
 }
 
 func canonicalObject(raw []byte, name string) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -39,7 +40,8 @@ func Canonical(raw []byte, strictNumbers bool) ([]byte, error) {
 // canonicalise is Canonical, with one top-level member whose numbers are not
 // checked: unsigned, which is no part of an event's hash or signature.
 func canonicalise(raw []byte, strict bool, lax string) ([]byte, error) {
-	c := canonicaliser{src: raw, dst: make([]byte, 0, len(raw)), strict: strict, lax: lax}
+	var members [24]span // enough for most events, so that they cost no allocation
+	c := canonicaliser{src: raw, dst: make([]byte, 0, len(raw)), members: members[:0], strict: strict, lax: lax}
 	if err := c.value(); err != nil {
 		return nil, err
 	}
@@ -84,10 +86,8 @@ func (c *canonicaliser) space() byte {
 
 func (c *canonicaliser) value() error {
 	switch b := c.space(); {
-	case b == '{':
-		return c.nested(c.object)
-	case b == '[':
-		return c.nested(c.array)
+	case b == '{' || b == '[':
+		return c.nested(b)
 	case b == '"':
 		return c.text()
 	case b == '-' || '0' <= b && b <= '9':
@@ -112,11 +112,16 @@ func (c *canonicaliser) word(w string) error {
 	return nil
 }
 
-func (c *canonicaliser) nested(body func() error) error {
+func (c *canonicaliser) nested(open byte) error {
 	if c.depth++; c.depth > maxNesting {
 		return c.fail("nesting is too deep")
 	}
-	err := body()
+	var err error
+	if open == '{' {
+		err = c.object()
+	} else {
+		err = c.array()
+	}
 	c.depth--
 	return err
 }
@@ -210,8 +215,8 @@ func (c *canonicaliser) compare(a, b span) int {
 
 // sort rewrites the object that begins at start and is not closed yet.
 func (c *canonicaliser) sort(start int, members []span) {
-	slices.SortStableFunc(members, c.compare)
-	out := append(c.scratch[:0], '{')
+	slices.SortStableFunc(members, func(a, b span) int { return c.compare(a, b) })
+	out := append(slices.Grow(c.scratch[:0], len(c.dst)-start), '{')
 	for i, m := range members {
 		if i+1 < len(members) && c.compare(m, members[i+1]) == 0 {
 			continue // the same key again: the last one counts
@@ -434,37 +439,41 @@ func (c *canonicaliser) number() error {
 
 // scanNumber moves past a number of the JSON grammar.
 func (c *canonicaliser) scanNumber() (exponent, ok bool) {
-	digits := func() int {
-		start := c.pos
-		for c.pos < len(c.src) && '0' <= c.src[c.pos] && c.src[c.pos] <= '9' {
-			c.pos++
-		}
-		return c.pos - start
-	}
-	at := func(set string) bool {
-		return c.pos < len(c.src) && bytes.IndexByte([]byte(set), c.src[c.pos]) >= 0
-	}
-	if at("-") {
+	if c.at("-") {
 		c.pos++
 	}
-	zero := at("0")
-	if n := digits(); n == 0 || zero && n > 1 {
+	zero := c.at("0")
+	if n := c.digits(); n == 0 || zero && n > 1 {
 		return false, false
 	}
-	if at(".") {
+	if c.at(".") {
 		c.pos++
-		if digits() == 0 {
+		if c.digits() == 0 {
 			return false, false
 		}
 	}
-	if !at("eE") {
+	if !c.at("eE") {
 		return false, true
 	}
 	c.pos++
-	if at("+-") {
+	if c.at("+-") {
 		c.pos++
 	}
-	return true, digits() > 0
+	return true, c.digits() > 0
+}
+
+// at reports whether the next byte is one of set.
+func (c *canonicaliser) at(set string) bool {
+	return c.pos < len(c.src) && strings.IndexByte(set, c.src[c.pos]) >= 0
+}
+
+// digits moves past digits and returns how many.
+func (c *canonicaliser) digits() int {
+	start := c.pos
+	for c.pos < len(c.src) && '0' <= c.src[c.pos] && c.src[c.pos] <= '9' {
+		c.pos++
+	}
+	return c.pos - start
 }
 
 func isSafeInteger(literal []byte) bool {

@@ -186,7 +186,7 @@ func (e *Event) read() error {
 		return fmt.Errorf("%w: the event is no object", ErrBadJSON)
 	}
 	var prev, auth []byte
-	for m := first(o.raw); m.ok; m = m.next(o.raw) {
+	for m := firstEntry(o.raw); m.ok; m = m.next(o.raw) {
 		switch view(m.key) {
 		case `"prev_events"`:
 			prev = m.value
@@ -201,7 +201,7 @@ func (e *Event) read() error {
 	return e.readReferences(prev, auth)
 }
 
-func (e *Event) readMember(m member) error {
+func (e *Event) readMember(m entry) error {
 	ok, want, what := true, field(0), "a string"
 	var s string
 	switch view(m.key) {

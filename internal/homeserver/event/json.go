@@ -45,7 +45,7 @@ func (o Object) JSON() []byte { return o.raw }
 
 // Get returns the value of key as it stands in the JSON; false if absent.
 func (o Object) Get(key string) ([]byte, bool) {
-	for m := first(o.raw); m.ok; m = m.next(o.raw) {
+	for m := firstEntry(o.raw); m.ok; m = m.next(o.raw) {
 		if m.is(key) {
 			return m.value, true
 		}
@@ -86,7 +86,7 @@ func (o Object) Object(key string) (Object, bool) {
 
 // Each calls f with every member, in the order of the JSON, until f returns false.
 func (o Object) Each(f func(key string, value []byte) bool) {
-	for m := first(o.raw); m.ok; m = m.next(o.raw) {
+	for m := firstEntry(o.raw); m.ok; m = m.next(o.raw) {
 		key, ok := StringValue(m.key)
 		if !ok || !f(key, m.value) {
 			return
@@ -152,41 +152,41 @@ func view(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // see above
 }
 
-// member is a position in a canonical object. key has its quotes.
-type member struct {
+// entry is a member of a canonical object. key has its quotes.
+type entry struct {
 	key, value []byte
 	start, end int
 	ok         bool
 }
 
-// first returns the first member of the object raw; not ok if there is none.
-func first(raw []byte) member { return memberAt(raw, 1) }
+// firstEntry returns the first member of the object raw; not ok if there is none.
+func firstEntry(raw []byte) entry { return entryAt(raw, 1) }
 
 // next returns the member after m.
-func (m member) next(raw []byte) member {
+func (m entry) next(raw []byte) entry {
 	if m.end >= len(raw) || raw[m.end] != ',' {
-		return member{}
+		return entry{}
 	}
-	return memberAt(raw, m.end+1)
+	return entryAt(raw, m.end+1)
 }
 
-func memberAt(raw []byte, i int) member {
+func entryAt(raw []byte, i int) entry {
 	if i >= len(raw) || raw[i] != '"' {
-		return member{}
+		return entry{}
 	}
 	colon := skipString(raw, i)
 	if colon < 0 || colon >= len(raw) || raw[colon] != ':' {
-		return member{}
+		return entry{}
 	}
 	end := skipValue(raw, colon+1)
 	if end < 0 {
-		return member{}
+		return entry{}
 	}
-	return member{key: raw[i:colon], value: raw[colon+1 : end], start: i, end: end, ok: true}
+	return entry{key: raw[i:colon], value: raw[colon+1 : end], start: i, end: end, ok: true}
 }
 
 // is compares decoded: an event may hold a key that needs escapes.
-func (m member) is(key string) bool {
+func (m entry) is(key string) bool {
 	if bytes.IndexByte(m.key, '\\') < 0 {
 		return view(m.key[1:len(m.key)-1]) == key
 	}
@@ -261,7 +261,7 @@ func skipString(raw []byte, i int) int {
 func setMember(obj []byte, key string, value []byte) []byte {
 	quoted := AppendString(make([]byte, 0, len(key)+2), key)
 	at, end, comma := len(obj)-1, len(obj)-1, ""
-	for m := first(obj); m.ok; m = m.next(obj) {
+	for m := firstEntry(obj); m.ok; m = m.next(obj) {
 		order := compareKeys(m.key, quoted)
 		if order < 0 {
 			continue
@@ -286,7 +286,7 @@ func setMember(obj []byte, key string, value []byte) []byte {
 func appendWithout(dst, obj []byte, drop func(key string) bool) []byte {
 	dst = append(dst, '{')
 	empty := true
-	for m := first(obj); m.ok; {
+	for m := firstEntry(obj); m.ok; {
 		next := m.next(obj)
 		if !drop(view(m.key[1 : len(m.key)-1])) {
 			if !empty {

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 const (
@@ -254,6 +253,3 @@ func (e *Event) HashOK() bool {
 	})
 	return ok && sha256.Sum256(body) == claimed
 }
-
-// validText reports whether s can be a JSON string.
-func validText(s string) bool { return utf8.ValidString(s) }

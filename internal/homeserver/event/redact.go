@@ -25,7 +25,7 @@ func (e *Event) Redacted() *Event {
 func (e *Event) appendRedacted(dst []byte, bare bool) []byte {
 	dst = append(dst, '{')
 	start := len(dst)
-	for m := first(e.raw); m.ok; m = m.next(e.raw) {
+	for m := firstEntry(e.raw); m.ok; m = m.next(e.raw) {
 		key := view(m.key[1 : len(m.key)-1])
 		if !e.rules.keepsField(key) || bare && key == "signatures" {
 			continue
@@ -61,7 +61,7 @@ func (r *Rules) appendRedactedContent(dst []byte, typ string, content []byte) []
 	}
 	dst = append(dst, '{')
 	start := len(dst)
-	for m := first(content); m.ok; m = m.next(content) {
+	for m := firstEntry(content); m.ok; m = m.next(content) {
 		key := view(m.key[1 : len(m.key)-1])
 		nested := typ == typeMember && key == keyThirdPartyInvite && r.Redaction >= RedactionV5 && isObject(m.value)
 		if !nested && !r.keepsContent(typ, key) {
