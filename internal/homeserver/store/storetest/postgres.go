@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// cluster is a throw-away Postgres, one for each test process.
+type cluster struct {
+	dir string
+	// attr runs a command as the owner of the cluster; nil: as ourselves.
+	attr *syscall.SysProcAttr
+	bin  string
+}
+
+// shared starts the cluster when the first test wants it.
+var shared = sync.OnceValues(startCluster)
+
+// PostgresURL returns the URL of a fresh, empty database that is dropped when
+// the test ends. Where FOYER_TEST_POSTGRES holds a superuser's URL the
+// database is made there, else in a cluster of this process that needs
+// Postgres' programs (Debian: package postgresql). A machine that has
+// neither fails the test: a suite that silently leaves one of two databases
+// out proves nothing.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	if base := os.Getenv("FOYER_TEST_POSTGRES"); base != "" {
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatalf("FOYER_TEST_POSTGRES: %v", err)
+		}
+		return createDatabase(t, u)
+	}
+	c, err := shared()
+	if err != nil {
+		t.Fatalf("start Postgres: %v", err)
+	}
+	return createDatabase(t, c.url("postgres"))
+}
+
+var databases atomic.Int64
+
+func createDatabase(t testing.TB, server *url.URL) string {
+	t.Helper()
+	name := fmt.Sprintf("foyer_test_%d_%d", os.Getpid(), databases.Add(1))
+	execute := func(statement string) error {
+		conn, err := pgx.Connect(context.Background(), server.String())
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(context.Background(), statement)
+		return errors.Join(err, conn.Close(context.Background()))
+	}
+	if err := execute("CREATE DATABASE " + name); err != nil {
+		t.Fatalf("create database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := execute("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Errorf("drop database: %v", err)
+		}
+	})
+	own := *server
+	own.Path = "/" + name
+	return own.String()
+}
+
+func (c *cluster) url(database string) *url.URL {
+	q := url.Values{"host": {c.dir}, "sslmode": {"disable"}}
+	return &url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: q.Encode()}
+}
+
+// startCluster makes a cluster in a temporary directory. It listens on a Unix
+// socket only. Its server is a child of a shell that stops it as soon as this
+// process is gone, however it ends.
+func startCluster() (*cluster, error) {
+	bin, err := postgresBin()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "foyer-pg-")
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{dir: dir, bin: bin}
+	if err := c.own(); err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	initdb := c.command("initdb", "--pgdata="+data, "--username=postgres", "--auth=trust", "--encoding=UTF8",
+		"--locale=C", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	// fsync is off: tests check what we do, not what the disk does.
+	options := "-c listen_addresses='' -c unix_socket_directories='" + dir + "' -c fsync=off -c max_connections=400 -c shared_buffers=32MB"
+	start := c.command("pg_ctl", "start", "--wait", "--silent", "--pgdata="+data, "--log="+filepath.Join(dir, "log"), "--options="+options)
+	if out, err := start.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("pg_ctl start: %w: %s", err, out)
+	}
+	return c, c.stopAfterUs(data)
+}
+
+// stopAfterUs leaves a shell behind that waits for the end of its standard
+// input, which comes when this process ends, and then removes the cluster.
+func (c *cluster) stopAfterUs(data string) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	script := `cat >/dev/null; "$1/pg_ctl" stop --silent --mode=immediate --pgdata="$2" >/dev/null 2>&1; rm -rf "$3"`
+	reaper := exec.Command("/bin/sh", "-c", script, "sh", c.bin, data, c.dir)
+	reaper.Stdin = r
+	reaper.Dir = "/"
+	reaper.SysProcAttr = c.attr
+	if reaper.SysProcAttr == nil {
+		reaper.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	reaper.SysProcAttr.Setsid = true
+	if err := reaper.Start(); err != nil {
+		return err
+	}
+	keepOpen = w
+	return r.Close()
+}
+
+// keepOpen is the end of the pipe whose closing, by the kernel, stops the cluster.
+var keepOpen *os.File
+
+// own gives the directory to the user that runs the cluster: Postgres refuses to run as root.
+func (c *cluster) own() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	owner, err := user.Lookup("postgres")
+	if err != nil {
+		return err
+	}
+	uid, err := strconv.Atoi(owner.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(owner.Gid)
+	if err != nil {
+		return err
+	}
+	c.attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	return os.Chown(c.dir, uid, gid)
+}
+
+func (c *cluster) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd.Dir = c.dir
+	cmd.SysProcAttr = c.attr
+	return cmd
+}
+
+// postgresBin finds the newest Postgres of this machine.
+func postgresBin() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", errors.New("initdb not found: install Postgres (Debian: apt-get install postgresql) or set FOYER_TEST_POSTGRES")
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(strings.Split(path, "/")[4])
+		return n
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
+	return filepath.Dir(newest), nil
+}
