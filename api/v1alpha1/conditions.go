@@ -109,6 +109,8 @@ const (
 	ReasonWrongHost = "WrongHost"
 	// ReasonExpired: the certificate is no longer or not yet valid.
 	ReasonExpired = "Expired"
+	// ReasonIssuerMissing: the issuer named in tls.issuerRef does not exist.
+	ReasonIssuerMissing = "IssuerMissing"
 	// ReasonCertificatePending: cert-manager has not issued it yet.
 	ReasonCertificatePending = "CertificatePending"
 )
@@ -130,6 +132,14 @@ const (
 	// ReasonForbidden: the operator itself may not do something; the message
 	// names the verb and the resource.
 	ReasonForbidden = "Forbidden"
+	// ReasonServerNameMismatch: the volume holds another server's data.
+	ReasonServerNameMismatch = "ServerNameMismatch"
+	// ReasonDataCorrupt: the database is damaged.
+	ReasonDataCorrupt = "DataCorrupt"
+	// ReasonDatabaseUnreachable: the server does not reach its database.
+	ReasonDatabaseUnreachable = "DatabaseUnreachable"
+	// ReasonLocked: another process still uses the volume.
+	ReasonLocked = "Locked"
 	// ReasonNotReady: pods run but do not pass their readiness check.
 	ReasonNotReady = "NotReady"
 	// ReasonArchitectureMismatch: the image is for another processor.
