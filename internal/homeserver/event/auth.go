@@ -68,7 +68,7 @@ func (r *Rules) Authorise(e *Event, state AuthState) error {
 	}
 	c.facts = c.create.authFacts()
 	if c.facts.local && e.Sender().Server() != c.create.Sender().Server() {
-		return r.deny(r.rule(sectionFederate), "the room does not federate")
+		return r.deny(r.federateRule(), "the room does not federate")
 	}
 	switch {
 	case e.Type() == typeAliases && r.AliasSpecialCase:
@@ -266,8 +266,7 @@ func areUserIDs(raw []byte) bool {
 
 // Sections of the list of rules, numbered as in versions 6 to 11.
 const (
-	sectionFederate = iota + 3
-	sectionMember
+	sectionMember = iota + 4
 	sectionJoined
 	sectionThirdParty
 	sectionRequired
@@ -282,6 +281,14 @@ func (r *Rules) rule(section int, sub ...int) string {
 		section++
 	}
 	return number(append([]int{section}, sub...)...)
+}
+
+// federateRule is the number of the rule on m.federate, which comes before that on aliases.
+func (r *Rules) federateRule() string {
+	if r.RoomIDIsCreateHash {
+		return "4"
+	}
+	return "3"
 }
 
 func number(parts ...int) string {
