@@ -232,14 +232,19 @@ func (e *Event) contentHash() ([sha256.Size]byte, bool) {
 	return hash, decodeBase64(hash[:], s)
 }
 
-// decodeBase64 fills dst from unpadded base64, of which some servers write the
-// padding; false unless s has exactly that length.
+// decodeBase64 fills dst from unpadded base64; false unless s has exactly that
+// length. Padding and the URL-safe alphabet are accepted: some servers write them,
+// and all the others read them.
 func decodeBase64(dst []byte, s string) bool {
 	s = strings.TrimRight(s, "=")
 	if len(s) != base64.RawStdEncoding.EncodedLen(len(dst)) {
 		return false
 	}
-	n, err := base64.RawStdEncoding.Decode(dst, []byte(s))
+	encoding := base64.RawStdEncoding
+	if strings.ContainsAny(s, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	n, err := encoding.Decode(dst, []byte(s))
 	return err == nil && n == len(dst)
 }
 
