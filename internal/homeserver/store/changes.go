@@ -34,6 +34,8 @@ const (
 	// ChangeSignature: UserID's own view of signatures changed (a user-signing
 	// signature, which nobody else sees).
 	ChangeSignature ChangeKind = 10
+	// ChangeRedaction: the event Ref of RoomNID was stripped; caches drop it.
+	ChangeRedaction ChangeKind = 11
 )
 
 // Change is one entry of the log that everything else follows. Positions are

@@ -67,6 +67,11 @@ func classifySQLite(err error) error {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%w: %w", ErrFull, err)
+	case sqlite3.SQLITE_CONSTRAINT:
+		if e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
+			return fmt.Errorf("%w: %w", ErrExists, err)
+		}
+		return err
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR:
@@ -82,6 +87,8 @@ func classifyPostgres(err error) error {
 		switch {
 		case e.Code == "53100": // disk_full
 			return fmt.Errorf("%w: %w", ErrFull, err)
+		case e.Code == "23505": // unique_violation
+			return fmt.Errorf("%w: %w", ErrExists, err)
 		case e.Code == "40P01", e.Code == "40001": // deadlock, serialization failure
 			return fmt.Errorf("%w: %w", errSplit, err)
 		case e.Code == "25006", // read only, as a standby is

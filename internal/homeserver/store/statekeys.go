@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -34,10 +35,9 @@ func (c *stateKeyCache) put(id int64, k StateKey) {
 	c.ids[k], c.keys[id] = id, k
 }
 
-const (
-	selectStateKeyID = `SELECT skid FROM state_keys WHERE type = $1 AND state_key = $2`
-	insertStateKey   = `INSERT INTO state_keys (skid, type, state_key) VALUES ($1, $2, $3) ON CONFLICT (type, state_key) DO NOTHING`
-)
+const selectStateKeyID = `SELECT skid FROM state_keys WHERE type = $1 AND state_key = $2`
+
+var insertStateKey = &Insert{Table: "state_keys", Columns: "skid, type, state_key", Suffix: "ON CONFLICT (type, state_key) DO NOTHING"}
 
 // StateKeyID returns the id of k, or ErrNotFound when no room ever had it.
 func (s *Store) StateKeyID(ctx context.Context, k StateKey) (int64, error) {
@@ -57,22 +57,66 @@ func (s *Store) StateKeyID(ctx context.Context, k StateKey) (int64, error) {
 // InternStateKey returns the id of k, making one when there is none. It may
 // wait for a commit: do not call it inside Write.Apply.
 func (s *Store) InternStateKey(ctx context.Context, k StateKey) (int64, error) {
-	if id, err := s.StateKeyID(ctx, k); err != ErrNotFound {
-		return id, err
-	}
-	id, err := s.NewIDs(ctx, "state_key", 1)
+	ids, err := s.InternStateKeys(ctx, []StateKey{k})
 	if err != nil {
 		return 0, err
 	}
-	err = s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.Exec(ctx, insertStateKey, id, []byte(k.Type), []byte(k.Key))
-		return err
+	return ids[0], nil
+}
+
+// InternStateKeys is InternStateKey for many keys with one commit at most.
+func (s *Store) InternStateKeys(ctx context.Context, keys []StateKey) ([]int64, error) {
+	ids := make([]int64, len(keys))
+	var missing []int
+	for i, k := range keys {
+		id, err := s.StateKeyID(ctx, k)
+		if errors.Is(err, ErrNotFound) {
+			missing = append(missing, i)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = id
+	}
+	if len(missing) == 0 {
+		return ids, nil
+	}
+	first, err := s.NewIDs(ctx, "state_key", int64(len(missing)))
+	if err != nil {
+		return nil, err
+	}
+	err = s.Do(ctx, func(_ context.Context, tx *Tx) error {
+		for n, i := range missing {
+			tx.Insert(insertStateKey, stateKeyID(first+int64(n), keys[i]), []byte(keys[i].Type), []byte(keys[i].Key))
+		}
+		return nil
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return s.StateKeyID(ctx, k)
+	for _, i := range missing {
+		// Somebody else may have been faster.
+		if ids[i], err = s.StateKeyID(ctx, keys[i]); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
+
+// stateKeyID makes the id of k of a fresh number: see IsMemberKey.
+func stateKeyID(number int64, k StateKey) int64 {
+	if k.Type == memberType {
+		return 2*number + 1
+	}
+	return 2 * number
+}
+
+const memberType = "m.room.member"
+
+// IsMemberKey reports whether id is that of an m.room.member key, so that the
+// state of a room with many members can be read without looking up them all.
+func IsMemberKey(id int64) bool { return id&1 == 1 }
 
 const selectStateKeys = `SELECT skid, type, state_key FROM state_keys WHERE skid IN `
 

@@ -11,13 +11,7 @@ type ToDeviceMessage struct {
 	StreamPos        int64
 }
 
-// TxnKey identifies a request that must be carried out once: the sender, its
-// device, and method and path with the transaction id.
-type TxnKey struct{ UserID, DeviceID, Request string }
-
 const (
-	claimTxn = `INSERT INTO txns (user_id, device_id, request, event_id, created_ts) VALUES ($1, $2, $3, $4, $5)
-	ON CONFLICT (user_id, device_id, request) DO NOTHING`
 	selectToDevice = `SELECT user_id, device_id, content, stream_pos FROM to_device
 	WHERE user_id = $1 AND device_id = $2 AND stream_pos > $3 AND stream_pos <= $4 ORDER BY stream_pos LIMIT $5`
 	deleteToDevice = `DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND stream_pos <= $3`
@@ -29,8 +23,8 @@ var insertToDevice = &Insert{Table: "to_device", Columns: "user_id, device_id, s
 // out before: then nothing happens. now is in milliseconds since 1970.
 func (s *Store) SendToDevice(ctx context.Context, txn TxnKey, now int64, messages []ToDeviceMessage) error {
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		n, err := tx.Exec(ctx, claimTxn, txn.UserID, []byte(txn.DeviceID), []byte(txn.Request), "", now)
-		if err != nil || n == 0 {
+		fresh, err := tx.ClaimTxn(ctx, txn, now)
+		if err != nil || !fresh {
 			return err
 		}
 		for _, m := range messages {
