@@ -201,7 +201,7 @@ func isDatabaseError(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull) || errors.Is(err, ErrCorrupt)
 }
 
-const moveHead = `UPDATE rooms SET seq = $1, depth = $2, state_nid = $3, heads = $4 WHERE room_nid = $5 AND seq = $6`
+const moveHead = `UPDATE rooms SET head_nid = $1, depth = $2, state_nid = $3, heads = $4 WHERE room_nid = $5 AND head_nid = $6`
 
 // moveHeads does the compare-and-sets of the group, one statement a room:
 // consecutive moves of one room are one step to the last of them.
@@ -221,9 +221,9 @@ func moveHeads(ctx context.Context, tx *Tx, group []*pending) error {
 		c := chains[m.RoomNID]
 		switch {
 		case c == nil:
-			chains[m.RoomNID] = &chain{m.Seq, m, []*pending{p}}
+			chains[m.RoomNID] = &chain{m.From, m, []*pending{p}}
 			order = append(order, m.RoomNID)
-		case c.last.Seq+1 == m.Seq:
+		case c.last.To == m.From:
 			c.last, c.users = m, append(c.users, p)
 		default:
 			p.err = ErrConflict
@@ -231,7 +231,7 @@ func moveHeads(ctx context.Context, tx *Tx, group []*pending) error {
 	}
 	for _, room := range order {
 		c := chains[room]
-		n, err := tx.Exec(ctx, moveHead, c.last.Seq+1, c.last.Depth, c.last.StateNID, c.last.Heads, room, c.first)
+		n, err := tx.Exec(ctx, moveHead, c.last.To, c.last.Depth, c.last.StateNID, c.last.Heads, room, c.first)
 		if err != nil {
 			return err
 		}

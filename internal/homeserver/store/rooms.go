@@ -11,8 +11,8 @@ import (
 type Room struct {
 	NID         int64
 	ID, Version string
-	// Seq counts the moves of the head.
-	Seq int64
+	// HeadNID identifies the head: see HeadMove.
+	HeadNID int64
 	// Heads lists the forward extremities, in the form that package rooms chose.
 	Heads           []byte
 	Depth, StateNID int64
@@ -21,11 +21,11 @@ type Room struct {
 }
 
 const (
-	roomColumns    = `room_nid, room_id, version, seq, heads, depth, state_nid, visibility`
+	roomColumns    = `room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility`
 	selectRoom     = `SELECT ` + roomColumns + ` FROM rooms WHERE room_nid = $1`
 	selectRoomByID = `SELECT ` + roomColumns + ` FROM rooms WHERE room_id = $1`
-	selectRoomSeq  = `SELECT seq FROM rooms WHERE room_nid = $1`
-	insertRoom     = `INSERT INTO rooms (room_nid, room_id, version, seq, heads, depth, state_nid, visibility, flags)
+	selectRoomHead = `SELECT head_nid FROM rooms WHERE room_nid = $1`
+	insertRoom     = `INSERT INTO rooms (room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility, flags)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`
 	selectAlias = `SELECT r.room_id FROM aliases a JOIN rooms r ON r.room_nid = a.room_nid WHERE a.alias = $1`
 	insertAlias = `INSERT INTO aliases (alias, room_nid, creator, created_ts) VALUES ($1, $2, $3, $4) ON CONFLICT (alias) DO NOTHING`
@@ -34,7 +34,7 @@ const (
 func scanRoom(row scanner) (Room, error) {
 	var r Room
 	var visibility int64
-	err := row.Scan(&r.NID, &r.ID, &r.Version, &r.Seq, &r.Heads, &r.Depth, &r.StateNID, &visibility)
+	err := row.Scan(&r.NID, &r.ID, &r.Version, &r.HeadNID, &r.Heads, &r.Depth, &r.StateNID, &visibility)
 	r.Public = visibility != 0
 	return r, err
 }
@@ -49,14 +49,14 @@ func (s *Store) RoomByID(ctx context.Context, id string) (Room, error) {
 	return queryOne(ctx, s, scanRoom, selectRoomByID, id)
 }
 
-// RoomSeq returns how often the head of the room moved, or ErrNotFound.
-func (s *Store) RoomSeq(ctx context.Context, nid int64) (int64, error) {
-	return queryOne(ctx, s, scanInt64, selectRoomSeq, nid)
+// RoomHead returns what identifies the head of the room, or ErrNotFound.
+func (s *Store) RoomHead(ctx context.Context, nid int64) (int64, error) {
+	return queryOne(ctx, s, scanInt64, selectRoomHead, nid)
 }
 
 // InsertRoom adds a room that is not there yet; ErrExists if its id is.
 func (tx *Tx) InsertRoom(ctx context.Context, r Room) error {
-	_, err := tx.Exec(ctx, insertRoom, r.NID, r.ID, r.Version, r.Seq, r.Heads, r.Depth, r.StateNID, flag(r.Public))
+	_, err := tx.Exec(ctx, insertRoom, r.NID, r.ID, r.Version, r.HeadNID, r.Heads, r.Depth, r.StateNID, flag(r.Public))
 	return err
 }
 

@@ -39,9 +39,9 @@ const (
 )
 
 var (
-	insertState      = &Insert{Table: "state", Columns: "state_nid, room_nid, parent_nid, level, n, added, removed"}
+	insertState        = &Insert{Table: "state", Columns: "state_nid, room_nid, parent_nid, level, n, added, removed"}
 	insertCurrentState = &Insert{Table: "current_state", Columns: "room_nid, skid, event_nid"}
-	insertStateDelta = &Insert{Table: "state_deltas", Columns: "stream_pos, room_nid, skid, old_nid, new_nid"}
+	insertStateDelta   = &Insert{Table: "state_deltas", Columns: "stream_pos, room_nid, skid, old_nid, new_nid"}
 )
 
 const upsertCurrentState = `INSERT INTO current_state (room_nid, skid, event_nid) VALUES ($1, $2, $3)

@@ -22,10 +22,13 @@ type Write struct {
 	Apply func(ctx context.Context, tx *Tx) error
 }
 
-// HeadMove moves a room's head from Seq to Seq+1.
+// HeadMove moves a room's head from one value of rooms.head_nid to another.
+// To is an id that nobody else ever uses (the nid of the newest event), not a
+// count: a write that was built on another write which then lost to a third
+// must not find the count where it expects it.
 type HeadMove struct {
-	RoomNID, Seq, Depth, StateNID int64
-	Heads                         []byte
+	RoomNID, From, To, Depth, StateNID int64
+	Heads                              []byte
 }
 
 // Pos is a stream position that is not known yet: the place among the

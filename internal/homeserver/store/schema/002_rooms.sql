@@ -1,11 +1,11 @@
--- A room and its head. seq is the compare-and-set counter of all its writes.
+-- A room and its head. head_nid identifies the head for the compare-and-set of all its writes: the newest event.
 -- heads lists the forward extremities; state_nid is the state after them.
 -- visibility is 1 for rooms in the public directory.
 CREATE TABLE rooms (
 	room_nid BIGINT NOT NULL PRIMARY KEY,
 	room_id TEXT NOT NULL,
 	version TEXT NOT NULL,
-	seq BIGINT NOT NULL,
+	head_nid BIGINT NOT NULL,
 	heads BYTEA NOT NULL,
 	depth BIGINT NOT NULL,
 	state_nid BIGINT NOT NULL,
