@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+// TableRule says what a migration to another database does with a table.
+type TableRule string
+
+// The rules.
+const (
+	// Copy: every row is copied as it is.
+	Copy TableRule = "copy"
+	// Skip: the other side makes its own.
+	Skip TableRule = "skip"
+)
+
+// Table is a table of the schema.
+type Table struct {
+	Name string
+	Rule TableRule
+}
+
+// Tables are all tables, in the order in which a migration copies them. A
+// test fails when one of the schema is missing.
+func Tables() []Table {
+	return []Table{
+		{"schema_version", Skip},
+		{"server", Copy},
+		{"id_alloc", Copy},
+		{"stream_head", Copy},
+		{"changes", Copy},
+		{"rooms", Copy},
+		{"events", Copy},
+		{"event_json", Copy},
+		{"state_keys", Copy},
+		{"state", Copy},
+		{"current_state", Copy},
+		{"state_deltas", Copy},
+		{"memberships", Copy},
+		{"txns", Copy},
+		{"device_keys", Copy},
+		{"cross_signing_keys", Copy},
+		{"key_signatures", Copy},
+		{"signature_changes", Copy},
+		{"one_time_keys", Copy},
+		{"fallback_keys", Copy},
+		{"device_list_changes", Copy},
+		{"to_device", Copy},
+	}
+}
