@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import "context"
+
+// Device is a device of a local user.
+type Device struct {
+	UserID, DeviceID, DisplayName string
+	CreatedTS                     int64 // unix milliseconds
+	LastSeenTS                    int64 // unix milliseconds; some minutes late
+	LastSeenIP                    string
+}
+
+const (
+	insertDevice = `INSERT INTO devices (user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, device_id) DO NOTHING`
+	selectDevices = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip FROM devices
+		WHERE user_id = $1 ORDER BY device_id`
+	selectDevice = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip FROM devices
+		WHERE user_id = $1 AND device_id = $2`
+	countDevices  = `SELECT COUNT(*) FROM devices WHERE user_id = $1`
+	renameDevice  = `UPDATE devices SET display_name = $1 WHERE user_id = $2 AND device_id = $3`
+	deleteDevice  = `DELETE FROM devices WHERE user_id = $1 AND device_id = $2`
+	updateVisited = `UPDATE devices SET last_seen_ts = $1, last_seen_ip = $2
+		WHERE user_id = $3 AND device_id = $4 AND last_seen_ts < $1`
+)
+
+func scanDevice(row scanner) (Device, error) {
+	var d Device
+	var id, name []byte
+	err := row.Scan(&d.UserID, &id, &name, &d.CreatedTS, &d.LastSeenTS, &d.LastSeenIP)
+	d.DeviceID, d.DisplayName = string(id), string(name)
+	return d, err
+}
+
+// Devices returns the devices of user, by id.
+func (s *Store) Devices(ctx context.Context, user string) ([]Device, error) {
+	return queryAll(ctx, s, scanDevice, selectDevices, user)
+}
+
+// Device returns one device, or ErrNotFound.
+func (s *Store) Device(ctx context.Context, user, device string) (Device, error) {
+	return queryOne(ctx, s, scanDevice, selectDevice, user, []byte(device))
+}
+
+// CountDevices returns how many devices user has.
+func (s *Store) CountDevices(ctx context.Context, user string) (int64, error) {
+	return queryOne(ctx, s, scanInt64, countDevices, user)
+}
+
+// RenameDevice sets a device's display name, or returns ErrNotFound. Others
+// see the name along with the device's keys, so their lists change.
+func (s *Store) RenameDevice(ctx context.Context, user, device, name string) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		n, err := tx.Exec(ctx, renameDevice, []byte(name), user, []byte(device))
+		if err == nil && n == 0 {
+			return ErrNotFound
+		}
+		tx.deviceListChanged(user)
+		return err
+	})
+}
+
+// DeleteDevices deletes devices of user with their access tokens, keys and
+// waiting messages. Those that do not exist are skipped.
+func (s *Store) DeleteDevices(ctx context.Context, user string, devices []string) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		for _, d := range devices {
+			if err := tx.deleteDevice(ctx, user, d); err != nil {
+				return err
+			}
+		}
+		tx.Change(Change{Kind: ChangeSession, UserID: user})
+		return nil
+	})
+}
+
+func (tx *Tx) deleteDevice(ctx context.Context, user, device string) error {
+	if _, err := tx.Exec(ctx, deleteTokens, user, []byte(device)); err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, deleteDevice, user, []byte(device))
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.forgetDeviceKeys(ctx, user, device)
+}
+
+// Visit is when and from where a device was last used.
+type Visit struct {
+	UserID, DeviceID, IP string
+	TS                   int64 // unix milliseconds
+}
+
+// RecordVisits updates what Device tells of when devices were last seen.
+func (s *Store) RecordVisits(ctx context.Context, visits []Visit) error {
+	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
+		for _, v := range visits {
+			tx.Later(updateVisited, v.TS, v.IP, v.UserID, []byte(v.DeviceID))
+		}
+		return nil
+	})
+}
