@@ -120,9 +120,11 @@ func (res *resolution) clearAgreed(open map[EventID]bool, common func(EventID) b
 	// Members come last: they are many, and power levels and join rules often suffice.
 	var few, many []EventID
 	for key, id := range res.agreed {
-		if key.Type == typeMember {
+		switch key.Type {
+		case typeMember:
 			many = append(many, id)
-		} else {
+		case typeCreate: // the end of every chain
+		default:
 			few = append(few, id)
 		}
 	}
