@@ -69,10 +69,7 @@ func (r *Rules) build(d Draft, s Signer) (*Event, error) {
 	w.server, w.keyID = s.Server, s.KeyID
 
 	e = &Event{rules: r, raw: w.append(make([]byte, 0, len(e.raw)+len(w.signature)+len(s.Server)+len(s.KeyID)+len(w.unsigned)+64))}
-	if err := e.read(); err != nil {
-		return nil, err
-	}
-	if err := e.check(); err != nil {
+	if err := e.checked(); err != nil {
 		return nil, err
 	}
 	if r.EventIDFormat != EventIDField {

@@ -437,8 +437,9 @@ func (c *canonicaliser) number() error {
 	return nil
 }
 
-// scanNumber moves past a number of the JSON grammar.
-func (c *canonicaliser) scanNumber() (exponent, ok bool) {
+// scanNumber moves past a number of the JSON grammar. It reports whether the
+// number has an exponent, and whether it is one at all.
+func (c *canonicaliser) scanNumber() (bool, bool) {
 	if c.at("-") {
 		c.pos++
 	}

@@ -97,26 +97,35 @@ func hostFault(host string) string {
 	return ""
 }
 
-// splitID cuts "&localpart:server" and says what is wrong, "" if nothing is.
-// A localpart is any UTF-8 without ":" and NUL.
-func splitID(sigil byte, s string) (local, server, why string) {
+// idFault says what is wrong with "&localpart:server", "" if nothing is. A
+// localpart is any UTF-8 without ":" and NUL.
+func idFault(sigil byte, s string) string {
 	if s == "" || s[0] != sigil {
-		return "", "", "does not begin with " + string(rune(sigil))
+		return "does not begin with " + string(rune(sigil))
 	}
 	if len(s) > maxID {
-		return "", "", "is longer than 255 bytes"
+		return "is longer than 255 bytes"
 	}
 	local, server, found := strings.Cut(s[1:], ":")
 	if !found {
-		return "", "", "has no server name"
+		return "has no server name"
 	}
 	if why := opaqueFault(local); why != "" {
-		return "", "", why
+		return why
 	}
 	if why := serverFault(server); why != "" {
-		return "", "", "has a server name that " + why
+		return "has a server name that " + why
 	}
-	return local, server, ""
+	return ""
+}
+
+// namedFault is idFault for ids whose localpart must not be empty.
+func namedFault(sigil byte, s string) string {
+	why := idFault(sigil, s)
+	if why == "" && localOf(s) == "" {
+		return "has nothing before the colon"
+	}
+	return why
 }
 
 func opaqueFault(s string) string {
@@ -147,7 +156,7 @@ func serverOf(id string) ServerName {
 // even an empty one: events of such users exist and must be handled (appendices,
 // "Historical User IDs"). The error is an ErrInvalidID.
 func ParseUserID(s string) (UserID, error) {
-	if _, _, why := splitID('@', s); why != "" {
+	if why := idFault('@', s); why != "" {
 		return "", invalid("user id", s, why)
 	}
 	return UserID(s), nil
@@ -181,11 +190,7 @@ func ParseRoomID(s string) (RoomID, error) {
 	if isHashID('!', s) {
 		return RoomID(s), nil
 	}
-	local, _, why := splitID('!', s)
-	if why == "" && local == "" {
-		why = "has nothing before the colon"
-	}
-	if why != "" {
+	if why := namedFault('!', s); why != "" {
 		return "", invalid("room id", s, why)
 	}
 	return RoomID(s), nil
@@ -223,11 +228,7 @@ func (r RoomID) createEventID() EventID {
 
 // ParseRoomAlias accepts "#localpart:server". The error is an ErrInvalidID.
 func ParseRoomAlias(s string) (RoomAlias, error) {
-	local, _, why := splitID('#', s)
-	if why == "" && local == "" {
-		why = "has nothing before the colon"
-	}
-	if why != "" {
+	if why := namedFault('#', s); why != "" {
 		return "", invalid("room alias", s, why)
 	}
 	return RoomAlias(s), nil
@@ -250,8 +251,7 @@ func ParseEventID(s string) (EventID, error) {
 
 func eventIDFault(s string) string {
 	if strings.IndexByte(s, ':') >= 0 {
-		_, _, why := splitID('$', s)
-		return why
+		return idFault('$', s)
 	}
 	switch {
 	case s == "" || s[0] != '$':

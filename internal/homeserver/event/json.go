@@ -72,10 +72,10 @@ func (o Object) Int(key string) (int64, bool) {
 }
 
 // Bool returns the value of key; false, false if absent or no boolean.
-func (o Object) Bool(key string) (value, ok bool) {
+func (o Object) Bool(key string) (bool, bool) {
 	v, _ := o.Get(key)
-	value = string(v) == "true"
-	return value, value || string(v) == "false"
+	yes := string(v) == "true"
+	return yes, yes || string(v) == "false"
 }
 
 // Object returns the object under key; the empty one and false if absent or no object.

@@ -41,16 +41,28 @@ func (r *Rules) Parse(raw []byte) (*Event, error) {
 	}
 	unsigned, _ := o.Object("unsigned")
 	unsigned.raw = bytes.Clone(unsigned.raw)
-	e := &Event{rules: r, raw: appendWithout(canonical[:0], canonical, r.foreign)}
-	if err := e.read(); err != nil {
+	kept := appendWithout(canonical[:0], canonical, r.foreign)
+	if cap(kept) > 2*len(kept) {
+		kept = bytes.Clone(kept) // events are cached: do not hold what was white space or unsigned
+	}
+	e := &Event{rules: r, raw: kept}
+	if err := e.checked(); err != nil {
 		return nil, fmt.Errorf("parse event: %w", err)
 	}
 	e.unsigned = unsigned.raw
-	if err := e.check(); err != nil {
-		return nil, fmt.Errorf("parse event: %w", err)
-	}
 	e.identify()
 	return e, nil
+}
+
+// checked reads and checks e.raw, its size before anything is made of it.
+func (e *Event) checked() error {
+	if len(e.raw) > maxEvent {
+		return fmt.Errorf("%w: the event has %d bytes, the limit is %d", ErrTooLarge, len(e.raw), maxEvent)
+	}
+	if err := e.read(); err != nil {
+		return err
+	}
+	return e.check()
 }
 
 // foreign names the members that are dropped from a peer's event before it is
@@ -130,9 +142,6 @@ func (e *Event) checkPresence() error {
 }
 
 func (e *Event) checkSizes() error {
-	if len(e.raw) > maxEvent {
-		return fmt.Errorf("%w: the event has %d bytes, the limit is %d", ErrTooLarge, len(e.raw), maxEvent)
-	}
 	for _, f := range []struct{ name, value string }{
 		{"type", e.typ}, {"state_key", e.stateKey}, {"sender", string(e.sender)},
 		{"room_id", string(e.roomID)}, {"event_id", string(e.id)},

@@ -193,14 +193,13 @@ func (e *Event) Sign(s Signer) (*Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign event %s: %w", e.id, err)
 	}
-	signed := &Event{rules: e.rules, id: e.id, raw: addSignature(e.raw, s, signature)}
+	signed := &Event{rules: e.rules, raw: addSignature(e.raw, s, signature)}
+	if len(signed.raw) > maxEvent {
+		return nil, fmt.Errorf("sign event %s: %w: one signature more than fits", e.id, ErrTooLarge)
+	}
 	if err := signed.read(); err != nil {
 		return nil, fmt.Errorf("sign event %s: %w", e.id, err)
 	}
-	if err := signed.checkSizes(); err != nil {
-		return nil, fmt.Errorf("sign event %s: %w", e.id, err)
-	}
-	signed.unsigned = e.unsigned
-	signed.nameRoom()
+	signed.id, signed.roomID, signed.unsigned = e.id, e.roomID, e.unsigned
 	return signed, nil
 }
