@@ -28,7 +28,7 @@ YAML
 kubectl wait -n matrix homeserver/campus --for=condition=Ready --timeout=5m
 echo
 kubectl get matrix -A
-secret=$(kubectl get -n matrix homeserver/campus -o 'jsonpath={.status.adminSecret}')
+secret=$(kubectl get -n matrix homeserver/campus -o 'jsonpath={.status.adminSecretName}')
 cat <<TEXT
 
 Matrix runs at   $(kubectl get -n matrix homeserver/campus -o 'jsonpath={.status.url}')
