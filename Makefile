@@ -76,7 +76,7 @@ fuzz: ## Every fuzz target for FUZZTIME each
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
 	    echo "== $$target"; go test -tags $(TAGS) ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); done; done
 
-bench: ## Figures beside the machine's own limits
+bench: build ## Figures beside the machine's own limits
 	go run -tags $(TAGS) ./bench
 
 catalogue: ## Which lines of docs/catalogue.md have a test
