@@ -231,7 +231,6 @@ type Localpart string
 // Storage is the volume of a homeserver.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName)",message="storageClassName cannot be added or removed later: a volume cannot change its class"
-// +kubebuilder:validation:XValidation:rule="quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",message="size cannot shrink: volumes can only grow"
 type Storage struct {
 	// size of the volume for the database and the media, for example 50Gi.
 	// It can grow when the StorageClass allows it, never shrink. At least
@@ -239,6 +238,7 @@ type Storage struct {
 	// +optional
 	// +kubebuilder:default="10Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('100Mi')) >= 0",message="size must be at least 100Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",message="size cannot shrink: volumes can only grow"
 	Size resource.Quantity `json:"size,omitempty"`
 	// storageClassName selects the kind of volume; network file systems such
 	// as NFS cannot hold the database. It cannot be changed. Default: the
