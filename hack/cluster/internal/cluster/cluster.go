@@ -44,6 +44,9 @@ const daemonPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // optionsFile has the options of the running cluster.
 func (c *Cluster) optionsFile() string { return c.Dirs.Run("cluster.json") }
 
+// settingsFile has the kernel's settings from before the kubelet's start.
+func (c *Cluster) settingsFile() string { return c.Dirs.Run("settings.json") }
+
 // loadOptions returns the options that the cluster was started with.
 func (c *Cluster) loadOptions() (Options, error) {
 	options := Options{HTTPS: layout.DefaultHTTPS, HTTP: layout.DefaultHTTP}

@@ -205,8 +205,10 @@ func (c *Cluster) ingress(name string, secure bool) component {
 			",X-Forwarded-Proto=" + proto,
 		// A client of Matrix waits for minutes, and uploads are long.
 		"-read-timeout-server=1h", "-write-timeout-server=1h", "-idle-timeout-server=10m",
-		"-response-header-timeout-backend=1h", "-experimental-upgrade",
+		"-response-header-timeout-backend=1h", "-experimental-upgrade", "-proxy-preserve-host",
 		"-access-log-disabled",
+		// It waits this long for a load balancer that is not there.
+		"-wait-for-healthcheck-interval=0s",
 	}
 	if secure {
 		args = append(args, "-kubernetes-enable-tls")

@@ -44,6 +44,7 @@ func (c *Cluster) clear(ctx context.Context) error {
 	}
 	stages := c.stages(options)
 	slices.Reverse(stages)
+	sockets := machine.ShimSockets(c.Dirs)
 	// The kubelet first, or it would start again the containers that end.
 	failures := []error{
 		process.Stop(ctx, c.Dirs.Record("kubelet"), stopGrace),
@@ -53,10 +54,11 @@ func (c *Cluster) clear(ctx context.Context) error {
 		failures = append(failures, c.stopStage(ctx, stage))
 	}
 	failures = append(failures, c.stopUnknown(ctx),
-		machine.RemoveStrays(c.Dirs),
+		machine.RemoveStrays(c.Dirs, sockets),
 		machine.Unmount(string(c.Dirs)),
 		machine.RemoveNetwork(ctx),
 		machine.RemoveCgroups(),
+		machine.RestoreSettings(c.settingsFile()),
 	)
 	if err := errors.Join(failures...); err != nil {
 		return err

@@ -159,6 +159,9 @@ func (c *Cluster) prepare(ctx context.Context) (*pki.AuthorityFiles, error) {
 	if err := c.copySelf(); err != nil {
 		return nil, err
 	}
+	if err := machine.SaveSettings(c.settingsFile()); err != nil {
+		return nil, err
+	}
 	if err := machine.MakeCgroups(); err != nil {
 		return nil, err
 	}

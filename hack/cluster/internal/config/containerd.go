@@ -55,7 +55,7 @@ func Containerd(dirs layout.Dirs, options Options) Object {
 func CNI(dirs layout.Dirs) Object {
 	return Object{
 		"cniVersion": "0.4.0",
-		"name":       "foyer-cluster",
+		"name":       layout.CNINetwork,
 		"plugins": []Object{
 			{
 				"type":      "bridge",

@@ -17,6 +17,8 @@ const (
 	NodeLink = "eth0"
 	// PodBridge joins the pods' links, inside the node's namespace.
 	PodBridge = "pods"
+	// CNINetwork is the pods' network, by its name in records of CNI.
+	CNINetwork = "foyer-cluster"
 	// Cgroup is the parent of every pod's control group.
 	Cgroup = "foyer-cluster"
 

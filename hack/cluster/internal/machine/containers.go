@@ -5,9 +5,7 @@ package machine
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,35 +104,4 @@ func eachProcess(do func(pid int)) {
 			do(pid)
 		}
 	}
-}
-
-// kubeletLinks is where every kubelet links container logs, wherever they are.
-const kubeletLinks = "/var/log/containers"
-
-// RemoveStrays deletes what the daemons put outside the state folder: the
-// shims' sockets, and links to container logs.
-func RemoveStrays(dirs layout.Dirs) error {
-	var left []error
-	addresses, _ := filepath.Glob(dirs.Run("containerd", "io.containerd.runtime.v2.task", "*", "*", "address"))
-	for _, file := range addresses {
-		content, err := os.ReadFile(file)
-		if socket, ok := strings.CutPrefix(string(content), "unix://"); err == nil && ok {
-			left = append(left, remove(socket))
-		}
-	}
-	links, _ := filepath.Glob(filepath.Join(kubeletLinks, "*.log"))
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err == nil && strings.HasPrefix(target, dirs.Log()+"/") {
-			left = append(left, remove(link))
-		}
-	}
-	return errors.Join(left...)
-}
-
-func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove a stray: %w", err)
-	}
-	return nil
 }

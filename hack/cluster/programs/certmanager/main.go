@@ -34,6 +34,8 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller/certificates/trigger"
 	"github.com/cert-manager/cert-manager/pkg/controller/clusterissuers"
 	"github.com/cert-manager/cert-manager/pkg/controller/issuers"
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"         // the kind of issuer
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned" // the kind of issuer
 )
 
 // wanted are the controllers to run; importing their packages registers them.
