@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/stream/filter"
+)
+
+// MaxTimeout is the longest that a sync waits.
+const MaxTimeout = 5 * time.Minute
+
+// Request is a GET /sync.
+type Request struct {
+	User   event.UserID
+	Device string
+	// Since is nil for an initial sync.
+	Since *Token
+	// Filter is nil where everything is wanted.
+	Filter        *filter.Filter
+	FullState     bool
+	UseStateAfter bool
+	// Timeout is how long to wait for something to tell; more than MaxTimeout is MaxTimeout.
+	Timeout time.Duration
+	// Write takes pieces of a large answer before all of it is built. It may
+	// be nil: then Sync returns the whole answer.
+	Write func([]byte) error
+}
+
+// Sync returns the JSON body of the answer (or what Write has not had of it),
+// once there is something to tell or the timeout is over. It never skips and
+// never repeats an event for a client that goes on with each answer's token.
+func (s *Service) Sync(ctx context.Context, r Request) ([]byte, error) {
+	if r.Filter == nil {
+		r.Filter = &filter.Filter{}
+	}
+	w, err := s.notifier.watch(ctx, r.User)
+	if err != nil {
+		return nil, fmt.Errorf("find rooms: %w", err)
+	}
+	defer s.notifier.release(w)
+	// What happened before the user was indexed has to be in the log before
+	// it is read, or it would be in neither.
+	if err := s.log.Wait(ctx, s.notifier.accounted(w)-1); err != nil {
+		return nil, err
+	}
+	device := s.devices.get(r.User, r.Device)
+	if err := s.confirm(ctx, &r, device); err != nil {
+		return nil, fmt.Errorf("delete delivered messages: %w", err)
+	}
+	if r.Since == nil || r.FullState || s.clamp(r.Since) {
+		r.Timeout = 0
+	}
+	return s.poll(ctx, &poll{request: &r, watched: w, device: device})
+}
+
+// clamp moves a token from the future to the present: after the database was
+// restored from a backup a client would otherwise wait for ever.
+func (s *Service) clamp(t *Token) bool {
+	head := s.log.Head()
+	if t.Pos <= head {
+		return false
+	}
+	*t = Token{Pos: head, Typing: t.Typing, ToDevice: head}
+	return true
+}
+
+// poll is a sync in progress.
+type poll struct {
+	request *Request
+	watched *watched
+	device  *device
+}
+
+// poll builds answers until one says something or it is time to answer anyway.
+func (s *Service) poll(ctx context.Context, p *poll) ([]byte, error) {
+	r := p.request
+	timer := time.NewTimer(min(r.Timeout, MaxTimeout))
+	defer timer.Stop()
+	for {
+		if s.due(p) {
+			b, err := s.answer(ctx, p)
+			if err != nil || b.said || r.Timeout <= 0 {
+				return b.bytes(), err
+			}
+			*r.Since = b.next
+		}
+		if wake := s.notifier.waiting(p.watched, r.Since.Pos, r.Since.Typing); wake != nil {
+			select {
+			case <-wake:
+			case <-timer.C:
+				return s.nothing(ctx, p)
+			case <-s.drain:
+				return s.nothing(ctx, p)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		if err := s.log.Wait(ctx, s.notifier.latest(p.watched)-1); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// due reports whether there may be something to tell.
+func (s *Service) due(p *poll) bool {
+	r := p.request
+	return r.Since == nil || r.FullState || r.Since.ToDevice < r.Since.Pos ||
+		r.Since.Pos < s.notifier.accounted(p.watched) || s.notifier.behind() ||
+		s.notifier.waiting(p.watched, r.Since.Pos, r.Since.Typing) == nil
+}
+
+// nothing is the answer when there is nothing to tell. Its token is as new as
+// can be, so that the client does not fall behind the log in memory.
+func (s *Service) nothing(ctx context.Context, p *poll) ([]byte, error) {
+	b := &builder{s: s, r: p.request, device: p.device, next: *p.request.Since}
+	pos := max(b.next.Pos, min(s.notifier.quiet(p.watched, b.next.Pos), s.log.Head()))
+	if b.next.ToDevice == b.next.Pos {
+		b.next.ToDevice = pos
+	}
+	b.next.Pos = pos
+	if err := b.skeleton(ctx); err != nil {
+		return nil, err
+	}
+	b.out = append(b.out, '}')
+	return b.out, nil
+}
