@@ -170,3 +170,20 @@ func (s *Service) Device(ctx context.Context, user event.UserID, device string) 
 	}
 	return d, err
 }
+
+// RenameDevice sets a device's display name; nil leaves it as it is. A device
+// that does not exist is 404 M_NOT_FOUND.
+func (s *Service) RenameDevice(ctx context.Context, user event.UserID, device string, name *string) error {
+	d, err := s.Device(ctx, user, device)
+	if err != nil || name == nil || *name == d.DisplayName {
+		return err
+	}
+	if len(*name) > maxDeviceName {
+		return matrixerr.InvalidParam("the display name of a device has at most 100 bytes")
+	}
+	err = s.Store.RenameDevice(ctx, string(user), device, *name)
+	if errors.Is(err, store.ErrNotFound) {
+		return matrixerr.NotFound("no such device")
+	}
+	return err
+}

@@ -34,6 +34,7 @@ type accountStore interface {
 	Device(ctx context.Context, user, device string) (store.Device, error)
 	CountDevices(ctx context.Context, user string) (int64, error)
 	DeleteDevices(ctx context.Context, user string, devices []string) error
+	RenameDevice(ctx context.Context, user, device, name string) error
 	RecordVisits(ctx context.Context, visits []store.Visit) error
 	Profile(ctx context.Context, user string) ([]store.ProfileField, error)
 	SetProfileField(ctx context.Context, user string, f store.ProfileField, maxSize int64) error

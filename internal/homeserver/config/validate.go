@@ -19,9 +19,6 @@ import (
 // https://spec.matrix.org/v1.19/appendices/#user-identifiers
 var localpartPattern = regexp.MustCompile(`^[a-z0-9._=/+-]{1,200}$`)
 
-// roomVersions that new rooms may have.
-var roomVersions = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}
-
 // Validate checks a completed configuration and returns all that is wrong
 // with it, each error beginning with the key that it is about.
 func (c *Config) Validate() error {
@@ -41,7 +38,7 @@ func (c *Config) Validate() error {
 	if c.Media.MaxUploadBytes <= 0 {
 		bad("media.maxUploadBytes", "must be positive")
 	}
-	if !slices.Contains(roomVersions, c.Rooms.DefaultVersion) {
+	if _, known := event.RulesFor(event.RoomVersion(c.Rooms.DefaultVersion)); !known {
 		bad("rooms.defaultVersion", "%q is not a room version that this server can create", c.Rooms.DefaultVersion)
 	}
 	if _, err := c.Level(); err != nil {

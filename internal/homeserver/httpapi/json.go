@@ -106,8 +106,11 @@ func readBody(w http.ResponseWriter, r *Request) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	// Not every ResponseWriter has deadlines; those of tests need none.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	// Not every ResponseWriter has deadlines; those of tests need none. It is
+	// lifted afterwards, because it would end the request, not just the body.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
 		buf.Grow(int(min(r.ContentLength+bytes.MinRead, 64<<10)))

@@ -29,8 +29,6 @@ const (
 	User
 	// Admin needs the access token of a server administrator.
 	Admin
-	// Proxy is for machines on the internal network: health and metrics.
-	Proxy
 )
 
 // Limit is the rate limit that a route counts against.

@@ -87,6 +87,8 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.metrics.inFlight.Inc()
 	defer rt.metrics.inFlight.Dec()
 	defer rt.finish(x)
+	// What the last request of this connection set does not concern this one.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	setCORS(w.Header())
 	w.Header().Set("X-Request-Id", x.id)
 	if r.Method == http.MethodOptions {

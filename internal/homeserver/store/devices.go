@@ -102,3 +102,13 @@ func (s *Store) RecordVisits(ctx context.Context, visits []Visit) error {
 		return nil
 	})
 }
+
+// DeviceIDs returns the ids of the devices of user.
+func (s *Store) DeviceIDs(ctx context.Context, user string) ([]string, error) {
+	devices, err := s.Devices(ctx, user)
+	ids := make([]string, len(devices))
+	for i, d := range devices {
+		ids[i] = d.DeviceID
+	}
+	return ids, err
+}

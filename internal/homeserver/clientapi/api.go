@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package clientapi is the client-server API, one file a chapter: the routes
+// at its top, then for each endpoint a request type, a response type and a
+// method. Endpoints hold no rules of rooms and no SQL; they translate.
+//
+// https://spec.matrix.org/v1.19/client-server-api/
+package clientapi
+
+import (
+	"slices"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/accounts"
+	"github.com/foyer-matrix/foyer/internal/homeserver/config"
+	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
+	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+)
+
+// Options are the services behind the API.
+type Options struct {
+	Config   *config.Config
+	Accounts *accounts.Service
+	Media    *media.Service
+	E2EE     *e2ee.Service
+}
+
+// API is the client-server API of one replica.
+type API struct {
+	config   *config.Config
+	accounts *accounts.Service
+	media    *media.Service
+	e2ee     *e2ee.Service
+}
+
+// New returns the API over the given services.
+func New(o Options) *API {
+	return &API{config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE}
+}
+
+// Routes returns every endpoint.
+func (a *API) Routes() []httpapi.Route {
+	return slices.Concat(
+		a.versionRoutes(),
+		a.wellKnownRoutes(),
+		a.capabilityRoutes(),
+		a.loginRoutes(),
+		a.registerRoutes(),
+		a.logoutRoutes(),
+		a.whoamiRoutes(),
+		a.deviceRoutes(),
+		a.profileRoutes(),
+		a.mediaRoutes(),
+		a.keyRoutes(),
+	)
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package homeserver
+
+import (
+	"context"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/accounts"
+	"github.com/foyer-matrix/foyer/internal/homeserver/clientapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+)
+
+// services are the domain packages of one replica.
+type services struct {
+	accounts *accounts.Service
+	api      *clientapi.API
+	// background runs until its context ends.
+	background []func(context.Context) error
+}
+
+// assemble makes the services. They register with the change log, so this
+// comes before the store runs.
+func (s *Server) assemble(registrationTokens []string) (*services, error) {
+	secret, err := derivedSecret(s.signer, "interactive authentication")
+	if err != nil {
+		return nil, err
+	}
+	server := event.ServerName(s.config.ServerName)
+	a := accounts.New(accounts.Options{
+		Store: s.store, Changes: s.store.Log(), ServerName: server,
+		Registration: s.config.Registration.Mode, RegistrationTokens: registrationTokens,
+		Limiter: s.limiter, Secret: secret, Log: s.log, Now: s.options.Now,
+	})
+	m, err := media.New(media.Options{
+		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,
+		MaxUploadBytes: s.config.Media.MaxUploadBytes, Now: s.options.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &services{
+		accounts: a,
+		api: clientapi.New(clientapi.Options{
+			Config: &s.config, Accounts: a, Media: m,
+			E2EE: e2ee.New(s.store, s.store.Log(), server, s.options.Now),
+		}),
+		background: []func(context.Context) error{a.Run},
+	}, nil
+}
+
+// clientRoutes are what the client listener serves.
+func (s *Server) clientRoutes() []httpapi.Route { return s.services.api.Routes() }
