@@ -10,6 +10,7 @@ package rooms
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -36,12 +37,68 @@ type Options struct {
 }
 
 // Service is the rooms of one replica. It is safe for concurrent use.
+//
+// Locks, in the order in which they may be taken: roomEntry.turn, then
+// Service.pendingMu or a cache's; the change log's follower takes only the latter.
 type Service struct {
-	store *store.Store
-	opts  Options
+	store    *store.Store
+	signer   event.Signer
+	profiles Profiles
+	version  event.RoomVersion
+	now      func() time.Time
+
+	infos   *cache[event.RoomID, *Info]
+	byNID   *cache[int64, *Info]
+	events  *cache[int64, *StoredEvent]
+	layers  *cache[int64, *layer]
+	current *cache[int64, int64] // room: its newest state
+	users   *cache[event.UserID, []Membership]
+	counts  *cache[int64, counts]
+	entries *cache[int64, *roomEntry]
+	sent    *cache[store.TxnKey, event.EventID]
+
+	pendingMu sync.Mutex
+	// pending are the events that are on their way into the database.
+	pending map[int64]*pending
+	// sending lets a request wait for the same request that came before it.
+	sending map[store.TxnKey]chan struct{}
 }
+
+// defaultCacheBytes is Options.CacheBytes where it is 0.
+const defaultCacheBytes = 32 << 20
 
 // New returns a Service that follows the store's change log. Call it before store.Run.
 func New(o Options) *Service {
-	return &Service{store: o.Store, opts: o}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.DefaultVersion == "" {
+		o.DefaultVersion = "12"
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	percent := o.CacheBytes / 100
+	s := &Service{
+		store: o.Store, signer: o.Signer, profiles: o.Profiles, version: o.DefaultVersion, now: o.Now,
+		infos:   newCache[event.RoomID, *Info](3 * percent),
+		byNID:   newCache[int64, *Info](3 * percent),
+		events:  newCache[int64, *StoredEvent](50 * percent),
+		layers:  newCache[int64, *layer](12 * percent),
+		current: newCache[int64, int64](2 * percent),
+		users:   newCache[event.UserID, []Membership](12 * percent),
+		counts:  newCache[int64, counts](2 * percent),
+		entries: newCache[int64, *roomEntry](12 * percent),
+		sent:    newCache[store.TxnKey, event.EventID](4 * percent),
+		pending: map[int64]*pending{},
+		sending: map[store.TxnKey]chan struct{}{},
+	}
+	o.Store.Log().Follow(s.follow)
+	return s
 }
+
+// ServerName is the name of this server.
+func (s *Service) ServerName() event.ServerName { return s.signer.Server }
+
+// millis is the time as events have it.
+func (s *Service) millis() int64 { return s.now().UnixMilli() }

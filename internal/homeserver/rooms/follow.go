@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+)
+
+// follow keeps the caches right: it sees every change, of this replica and of
+// others, in order and before anybody who waits for the log. It must not
+// wait for a room's turn, whose holder may be waiting for the writer that calls it.
+func (s *Service) follow(changes []store.Change) {
+	for i := range changes {
+		c := &changes[i]
+		switch c.Kind {
+		case store.ChangeEvent:
+			s.followEvent(c)
+		case store.ChangeRedaction:
+			s.events.remove(c.Ref)
+			s.markStale(c.RoomNID, nil)
+		case store.ChangeForget:
+			s.users.remove(event.UserID(c.UserID))
+		}
+	}
+}
+
+func (s *Service) followEvent(c *store.Change) {
+	s.pendingMu.Lock()
+	p := s.pending[c.Ref]
+	delete(s.pending, c.Ref)
+	s.pendingMu.Unlock()
+	if p == nil {
+		s.current.remove(c.RoomNID)
+		s.markStale(c.RoomNID, nil)
+	} else {
+		// Nobody else has the event yet.
+		p.stored.StreamPos = c.Pos
+		s.events.set(c.Ref, p.stored, p.stored.size())
+		if p.layer != nil {
+			s.layers.set(p.layer.nid, p.layer, p.layer.size())
+		}
+		s.current.set(c.RoomNID, p.move.StateNID, 0)
+		if p.entry != nil {
+			p.entry.confirmed.Store(c.Ref)
+			s.markStale(c.RoomNID, p.entry)
+		}
+	}
+	if c.UserID != "" {
+		s.users.remove(event.UserID(c.UserID))
+		s.counts.remove(c.RoomNID)
+	}
+}
+
+// markStale makes the next sender read the head of the room anew, unless it is own.
+func (s *Service) markStale(roomNID int64, own *roomEntry) {
+	if e, ok, _ := s.entries.get(roomNID); ok && e != own {
+		e.stale.Store(true)
+	}
+}

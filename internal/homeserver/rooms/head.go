@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+)
+
+// roomEntry is a room in which this replica sends.
+type roomEntry struct {
+	info *Info
+	// turn is held while an event is built on the head and submitted.
+	turn sync.Mutex
+	// head is the newest head, on disk or on its way there; nil: read it. Guarded by turn.
+	head *head
+	// base is the head_nid as it was last read from the database. Guarded by turn.
+	base int64
+	// stale says that head is not what the database has or will have.
+	stale atomic.Bool
+	// confirmed is the newest head_nid of ours that was committed.
+	confirmed atomic.Int64
+}
+
+// entrySize is about the memory of a roomEntry with the state that sends look at.
+const entrySize = 8 << 10
+
+// head is what an event is built on.
+type head struct {
+	id, depth, stateNID int64
+	// tips are the forward extremities.
+	tips []*StoredEvent
+	// state is what was looked up of the state after the tips; nil: not set.
+	state map[event.StateKey]*StoredEvent
+	// chain is that state as layers; nil until a state event needs it.
+	chain chain
+	// complete: what is not in state is not set (a room that is being made).
+	complete bool
+}
+
+// maxHeadState bounds how much a head remembers of the state.
+const maxHeadState = 128
+
+// remember notes what key is set to.
+func (h *head) remember(key event.StateKey, ev *StoredEvent) {
+	if len(h.state) >= maxHeadState && !h.complete {
+		clear(h.state)
+	}
+	h.state[key] = ev
+}
+
+// entry returns the room for sending, or store.ErrNotFound.
+func (s *Service) entry(ctx context.Context, roomID event.RoomID) (*roomEntry, error) {
+	info, err := s.RoomByID(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	return s.entries.load(ctx, info.NID, func(context.Context) (*roomEntry, int64, error) {
+		return &roomEntry{info: info}, entrySize, nil
+	})
+}
+
+// currentHead returns the head to build on, read anew if need be. The caller has the turn.
+func (s *Service) currentHead(ctx context.Context, e *roomEntry) (*head, error) {
+	if e.stale.Swap(false) {
+		e.head = nil
+	}
+	if e.head != nil {
+		return e.head, nil
+	}
+	room, err := s.store.RoomByNID(ctx, e.info.NID)
+	if err != nil {
+		return nil, fmt.Errorf("read room %s: %w", e.info.ID, err)
+	}
+	nids, err := decodeHeads(room.Heads)
+	if err != nil {
+		return nil, err
+	}
+	tips, err := s.plainEvents(ctx, nids)
+	if err != nil {
+		return nil, err
+	}
+	if len(tips) != len(nids) {
+		return nil, fmt.Errorf("%w: forward extremities of room %s are missing", store.ErrCorrupt, e.info.ID)
+	}
+	e.base = room.HeadNID
+	e.head = &head{
+		id: room.HeadNID, depth: room.Depth, stateNID: room.StateNID, tips: tips,
+		state: map[event.StateKey]*StoredEvent{},
+	}
+	return e.head, nil
+}
+
+// isCurrent reports whether the head that the turn's holder built on can
+// still be right: the database has it, or something that it was built on.
+func (s *Service) isCurrent(ctx context.Context, e *roomEntry) (bool, error) {
+	if e.stale.Load() || e.head == nil {
+		return false, nil
+	}
+	nid, err := s.store.RoomHead(ctx, e.info.NID)
+	if err != nil {
+		return false, fmt.Errorf("read room %s: %w", e.info.ID, err)
+	}
+	if nid == e.head.id || nid == e.base || nid == e.confirmed.Load() {
+		return true, nil
+	}
+	s.pendingMu.Lock()
+	defer s.pendingMu.Unlock()
+	p := s.pending[nid]
+	return p != nil && p.entry == e, nil
+}
+
+// encodeHeads writes the list of forward extremities.
+func encodeHeads(tips []*StoredEvent) []byte {
+	var b []byte
+	for _, ev := range tips {
+		b = binary.AppendUvarint(b, uint64(ev.NID))
+	}
+	return b
+}
+
+func decodeHeads(b []byte) ([]int64, error) {
+	var nids []int64
+	for len(b) > 0 {
+		nid, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, fmt.Errorf("%w: unreadable forward extremities", store.ErrCorrupt)
+		}
+		nids, b = append(nids, int64(nid)), b[n:]
+	}
+	return nids, nil
+}
+
+// turn is one sender's time at the head of a room.
+type turn struct {
+	service *Service
+	entry   *roomEntry
+	head    *head
+}
+
+// state returns what the room's state has at key, nil if it is not set.
+func (t *turn) state(ctx context.Context, key event.StateKey) (*StoredEvent, error) {
+	if err := t.preload(ctx, key); err != nil {
+		return nil, err
+	}
+	return t.head.state[key], nil
+}
+
+// preload makes the head remember the keys: one query for all that it does
+// not, never the whole state.
+func (t *turn) preload(ctx context.Context, keys ...event.StateKey) error {
+	if t.head.complete {
+		return nil
+	}
+	var missing []event.StateKey
+	var ids []int64
+	for _, key := range keys {
+		if _, known := t.head.state[key]; known {
+			continue
+		}
+		id, err := t.service.store.StateKeyID(ctx, store.StateKey(key))
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("read state key: %w", err)
+		}
+		missing, ids = append(missing, key), append(ids, id)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	found, err := t.service.store.CurrentState(ctx, t.entry.info.NID, ids)
+	if err != nil {
+		return fmt.Errorf("read current state: %w", err)
+	}
+	for i, key := range missing {
+		var ev *StoredEvent
+		if nid := found[ids[i]]; nid != 0 {
+			if ev, err = t.service.oneEvent(ctx, nid); err != nil {
+				return err
+			}
+		}
+		t.head.remember(key, ev)
+	}
+	return nil
+}
+
+// layers returns the state of the head as layers.
+func (t *turn) layers(ctx context.Context) (chain, error) {
+	if t.head.chain == nil && t.head.stateNID != 0 {
+		c, err := t.service.chain(ctx, t.head.stateNID)
+		if err != nil {
+			return nil, err
+		}
+		t.head.chain = c
+	}
+	return t.head.chain, nil
+}
