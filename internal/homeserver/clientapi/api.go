@@ -15,6 +15,9 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
+	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
+	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
 
 // Options are the services behind the API.
@@ -23,6 +26,7 @@ type Options struct {
 	Accounts *accounts.Service
 	Media    *media.Service
 	E2EE     *e2ee.Service
+	Stream   *stream.Service
 }
 
 // API is the client-server API of one replica.
@@ -31,11 +35,12 @@ type API struct {
 	accounts *accounts.Service
 	media    *media.Service
 	e2ee     *e2ee.Service
+	stream   *stream.Service
 }
 
 // New returns the API over the given services.
 func New(o Options) *API {
-	return &API{config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE}
+	return &API{config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, stream: o.Stream}
 }
 
 // Routes returns every endpoint.
@@ -52,5 +57,12 @@ func (a *API) Routes() []httpapi.Route {
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.keyRoutes(),
+		a.syncRoutes(),
+		a.filterRoutes(),
+		a.typingRoutes(),
+		a.receiptRoutes(),
+		a.readMarkerRoutes(),
+		a.accountDataRoutes(),
+		a.pushRuleRoutes(),
 	)
 }
