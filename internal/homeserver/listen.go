@@ -94,7 +94,7 @@ func (s *Server) addServer(name string, l net.Listener, routes []httpapi.Route) 
 
 // serve answers requests until ctx ends or something fails, then shuts down.
 func (s *Server) serve(ctx context.Context) error {
-	base := httpapi.WithDraining(context.WithoutCancel(ctx), s.draining)
+	base := context.WithoutCancel(ctx)
 	var g errgroup.Group
 	for _, h := range s.servers {
 		h.server.BaseContext = func(net.Listener) context.Context { return base }
@@ -122,7 +122,7 @@ func (s *Server) serve(ctx context.Context) error {
 // shutdown ends requests politely, and after shutdownTime impolitely.
 func (s *Server) shutdown(ctx context.Context) {
 	s.shuttingDown.Store(true)
-	s.startDrain.Do(func() { close(s.draining) })
+	s.services.drain()
 	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	var g errgroup.Group

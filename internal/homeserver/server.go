@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,8 +58,6 @@ type Server struct {
 	others   []net.Listener
 	servers  []*httpServer
 
-	draining     chan struct{} // closed when the server wants to stop
-	startDrain   sync.Once
 	fatal        chan error // what makes it impossible to go on
 	shuttingDown atomic.Bool
 }
@@ -76,7 +73,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o, config: o.Config, log: o.Log, metrics: newRegistry(),
-		draining: make(chan struct{}), fatal: make(chan error, 1),
+		fatal: make(chan error, 1),
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeAll())

@@ -11,6 +11,8 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
+	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
 
 // services are the domain packages of one replica.
@@ -19,6 +21,8 @@ type services struct {
 	api      *clientapi.API
 	// background runs until its context ends.
 	background []func(context.Context) error
+	// drain makes long polls answer with what they have.
+	drain func()
 }
 
 // assemble makes the services. They register with the change log, so this
@@ -34,6 +38,12 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 		Registration: s.config.Registration.Mode, RegistrationTokens: registrationTokens,
 		Limiter: s.limiter, Secret: secret, Log: s.log, Now: s.options.Now,
 	})
+	r := rooms.New(rooms.Options{
+		Store: s.store, Signer: s.signer, Profiles: a,
+		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Now: s.options.Now,
+	})
+	keys := e2ee.New(s.store, s.store.Log(), server, s.options.Now)
+	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Now: s.options.Now})
 	m, err := media.New(media.Options{
 		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,
 		MaxUploadBytes: s.config.Media.MaxUploadBytes, Now: s.options.Now,
@@ -44,10 +54,10 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 	return &services{
 		accounts: a,
 		api: clientapi.New(clientapi.Options{
-			Config: &s.config, Accounts: a, Media: m,
-			E2EE: e2ee.New(s.store, s.store.Log(), server, s.options.Now),
+			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Stream: str,
 		}),
-		background: []func(context.Context) error{a.Run},
+		background: []func(context.Context) error{a.Run, str.Run},
+		drain:      str.Drain,
 	}, nil
 }
 

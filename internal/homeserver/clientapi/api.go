@@ -17,7 +17,6 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
-	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
 
 // Options are the services behind the API.
@@ -26,6 +25,7 @@ type Options struct {
 	Accounts *accounts.Service
 	Media    *media.Service
 	E2EE     *e2ee.Service
+	Rooms    *rooms.Service
 	Stream   *stream.Service
 }
 
@@ -35,12 +35,15 @@ type API struct {
 	accounts *accounts.Service
 	media    *media.Service
 	e2ee     *e2ee.Service
+	rooms    *rooms.Service
 	stream   *stream.Service
 }
 
 // New returns the API over the given services.
 func New(o Options) *API {
-	return &API{config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, stream: o.Stream}
+	return &API{
+		config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, rooms: o.Rooms, stream: o.Stream,
+	}
 }
 
 // Routes returns every endpoint.
