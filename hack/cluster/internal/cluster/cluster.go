@@ -34,10 +34,6 @@ type Options struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
-// ownerFile names the state folder whose cluster uses the machine's network
-// namespace and control groups: there can be one at a time.
-const ownerFile = "/run/foyer-cluster.owner"
-
 // daemonPath is where daemons look for programs, whatever the caller's is.
 const daemonPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -90,32 +86,6 @@ func (c *Cluster) alive() (running, dead []string, err error) {
 		}
 	}
 	return running, dead, nil
-}
-
-// claim takes the machine for this state folder, or says who has it. What a
-// dead cluster of another folder left is cleared.
-func (c *Cluster) claim(ctx context.Context) error {
-	content, err := os.ReadFile(ownerFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("see whose cluster this machine runs: %w", err)
-	}
-	owner := layout.Dirs(strings.TrimSpace(string(content)))
-	if owner != "" && owner != c.Dirs {
-		other := &Cluster{Dirs: owner, Log: c.Log}
-		running, _, err := other.alive()
-		if err != nil {
-			return err
-		}
-		if len(running) > 0 {
-			return fmt.Errorf("this machine already runs the cluster of %s: stop it first (%s=%s cluster down)",
-				owner, layout.DirVariable, owner)
-		}
-		c.Log.Say("clearing what the cluster of %s left behind", owner)
-		if err := other.clear(ctx); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(ownerFile, []byte(string(c.Dirs)+"\n"), 0o644)
 }
 
 // ctr runs containerd's own client.

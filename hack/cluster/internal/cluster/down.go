@@ -21,12 +21,19 @@ const stopGrace = 10 * time.Second
 // Down stops the cluster and clears the machine of it. Objects, images and
 // volumes stay for the next "up" unless purge is set; programs always stay.
 func (c *Cluster) Down(ctx context.Context, purge bool) error {
-	if err := c.Log.Step("stop the cluster", func() error { return c.clear(ctx) }); err != nil {
+	holder, err := owner()
+	if err != nil {
 		return err
 	}
-	if content, err := os.ReadFile(ownerFile); err == nil && string(content) == string(c.Dirs)+"\n" {
-		if err := os.Remove(ownerFile); err != nil {
-			return fmt.Errorf("give the machine free: %w", err)
+	if holder != "" && holder != c.Dirs {
+		// The network and the control groups are another cluster's.
+		c.Log.Say("this machine's cluster is that of %s; there is none of %s to stop", holder, c.Dirs)
+	} else {
+		if err := c.Log.Step("stop the cluster", func() error { return c.clear(ctx) }); err != nil {
+			return err
+		}
+		if err := c.release(); err != nil {
+			return err
 		}
 	}
 	if !purge {
