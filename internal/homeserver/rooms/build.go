@@ -50,12 +50,8 @@ type pending struct {
 // build makes the event that p wants on top of the head, if the room allows it.
 func (t *turn) build(ctx context.Context, p *proposal) (*pending, error) {
 	rules := t.entry.info.Rules
-	content, err := event.Canonical(p.content, rules.StrictCanonicalJSON)
-	if err != nil {
-		return nil, err
-	}
 	draft := event.Draft{
-		RoomID: t.entry.info.ID, Type: p.typ, StateKey: p.stateKey, Sender: p.sender, Content: content,
+		RoomID: t.entry.info.ID, Type: p.typ, StateKey: p.stateKey, Sender: p.sender, Content: p.content,
 		Depth: t.head.depth + 1, OriginServerTS: t.service.millis(), Redacts: p.redacts,
 	}
 	if p.typ == typeCreate && rules.RoomIDIsCreateHash {
@@ -63,6 +59,13 @@ func (t *turn) build(ctx context.Context, p *proposal) (*pending, error) {
 	}
 	for _, tip := range t.head.tips {
 		draft.PrevEvents = append(draft.PrevEvents, tip.Reference())
+	}
+	if p.typ == typeMember {
+		// What authorises a membership depends on its content.
+		var err error
+		if draft.Content, err = event.Canonical(p.content, true); err != nil {
+			return nil, err
+		}
 	}
 	keys := rules.AuthKeys(draft)
 	if err := t.preload(ctx, append(keys, event.StateKey{Type: typeCreate})...); err != nil {
@@ -214,7 +217,7 @@ func (t *turn) sameState(ctx context.Context, p *proposal) error {
 	if err != nil || existing == nil || existing.Sender() != p.sender {
 		return err
 	}
-	content, err := event.Canonical(p.content, t.entry.info.Rules.StrictCanonicalJSON)
+	content, err := event.Canonical(p.content, true)
 	if err == nil && bytes.Equal(content, existing.Content()) {
 		return &unchanged{existing}
 	}

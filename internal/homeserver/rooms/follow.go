@@ -11,21 +11,25 @@ import (
 // others, in order and before anybody who waits for the log. It must not
 // wait for a room's turn, whose holder may be waiting for the writer that calls it.
 func (s *Service) follow(changes []store.Change) {
+	var own *StoredEvent // what our own redaction strips, whose head knows of it
 	for i := range changes {
 		c := &changes[i]
 		switch c.Kind {
 		case store.ChangeEvent:
-			s.followEvent(c)
+			own = s.followEvent(c)
 		case store.ChangeRedaction:
 			s.events.remove(c.Ref)
-			s.markStale(c.RoomNID, nil)
+			if own == nil || own.NID != c.Ref {
+				s.markStale(c.RoomNID, nil)
+			}
 		case store.ChangeForget:
 			s.users.remove(event.UserID(c.UserID))
 		}
 	}
 }
 
-func (s *Service) followEvent(c *store.Change) {
+// followEvent returns what the event redacts, if it is one of ours.
+func (s *Service) followEvent(c *store.Change) (target *StoredEvent) {
 	s.pendingMu.Lock()
 	p := s.pending[c.Ref]
 	delete(s.pending, c.Ref)
@@ -41,6 +45,7 @@ func (s *Service) followEvent(c *store.Change) {
 			s.layers.set(p.layer.nid, p.layer, p.layer.size())
 		}
 		s.current.set(c.RoomNID, p.move.StateNID, 0)
+		target = p.target
 		if p.entry != nil {
 			p.entry.confirmed.Store(c.Ref)
 			s.markStale(c.RoomNID, p.entry)
@@ -50,6 +55,7 @@ func (s *Service) followEvent(c *store.Change) {
 		s.users.remove(event.UserID(c.UserID))
 		s.counts.remove(c.RoomNID)
 	}
+	return target
 }
 
 // markStale makes the next sender read the head of the room anew, unless it is own.
