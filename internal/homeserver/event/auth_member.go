@@ -16,7 +16,7 @@ const maxInviteSignatureChecks = 32
 
 // memberCheck is an m.room.member event being checked.
 type memberCheck struct {
-	*authCheck
+	authCheck
 	content Object
 	target  UserID
 	shift   int // of the rules from "join" on: 1 where rule 2 is about the authorising server
@@ -30,7 +30,7 @@ func (c *authCheck) member() error {
 	if !isState || !ok {
 		return c.denyMember("no state_key or no content.membership", 1)
 	}
-	m := memberCheck{authCheck: c, content: content, target: UserID(target)}
+	m := memberCheck{authCheck: *c, content: content, target: UserID(target)}
 	if c.rules.Restricted {
 		m.shift = 1
 		if err := m.checkAuthorisingUser(); err != nil {
