@@ -71,10 +71,11 @@ func prepareInside(ctx context.Context) error {
 			return fmt.Errorf("set %s: %w", path, err)
 		}
 	}
-	// Matrix servers without delegation are looked for on this port.
+	// Matrix servers without delegation are looked for on this port. REDIRECT
+	// would not do: it sends pods to the bridge's address.
 	return run(ctx, "iptables", "-w", "-t", "nat", "-A", "PREROUTING", "-d", layout.NodeAddress.String(),
 		"-p", "tcp", "--dport", strconv.Itoa(layout.FederationPort),
-		"-j", "REDIRECT", "--to-ports", strconv.Itoa(layout.IngressHTTPSPort))
+		"-j", "DNAT", "--to-destination", layout.NodePort(layout.IngressHTTPSPort))
 }
 
 // checkRanges refuses to shadow a network that the machine already has.
