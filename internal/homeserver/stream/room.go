@@ -276,7 +276,7 @@ func (b *builder) fillLeft(ctx context.Context, a *roomAnswer, left *rooms.Store
 		}
 		a.timeline.limited = a.timeline.limited || fresh && !b.initial()
 	}
-	if want := b.r.Filter.Room.Timeline; news && left != p.exit && passes(&want, left) && want.MatchesRoom(string(a.info.ID)) {
+	if want := b.r.Filter.Room.Timeline; news && (p.exit == nil || left.NID != p.exit.NID) && passes(&want, left) && want.MatchesRoom(string(a.info.ID)) {
 		a.timeline.events = append(a.timeline.events, left)
 	}
 	rs := b.newState(sp, a.timeline)
