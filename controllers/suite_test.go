@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	matrixv1 "github.com/foyer-matrix/foyer/api/v1alpha1"
+	"github.com/foyer-matrix/foyer/config/crd"
+)
+
+// testImage is the homeserver image of the tests' operators.
+const testImage = "registry.example/foyer:1.2.3"
+
+// patience is how long a test waits for a state before it fails. It is no
+// measure of speed: states arrive in milliseconds on an idle machine.
+const patience = 90 * time.Second
+
+// The API servers: one with cert-manager's kinds, shared by nearly all tests,
+// and a bare one for those that change what kinds there are.
+var (
+	withCertManager *envtest.Environment
+	bare            = sync.OnceValues(func() (*envtest.Environment, error) { return startAPIServer() })
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	// A lost race for a port or a slow log line is not worth a page of text;
+	// FOYER_TEST_LOG=1 shows what the operators log.
+	handler := slog.DiscardHandler
+	if os.Getenv("FOYER_TEST_LOG") != "" {
+		handler = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetSlogLogger(slog.New(handler))
+	definitions, err := certManagerDefinitions()
+	if err == nil {
+		withCertManager, err = startAPIServer(definitions)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "these tests need kube-apiserver and etcd: run `make assets` and set KUBEBUILDER_ASSETS (see hack/cluster):", err)
+		return 1
+	}
+	code := m.Run()
+	if err := withCertManager.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop the API server:", err)
+	}
+	if extra, err := bare(); bareStarted.Load() && err == nil {
+		err = extra.Stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "stop the second API server:", err)
+		}
+	}
+	return code
+}
+
+var bareStarted atomic.Bool
+
+// startAPIServer starts etcd and kube-apiserver with our kinds and those in dirs.
+func startAPIServer(dirs ...string) (*envtest.Environment, error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return nil, errors.New("KUBEBUILDER_ASSETS is not set")
+	}
+	definitions, err := crd.Definitions()
+	if err != nil {
+		return nil, err
+	}
+	env := &envtest.Environment{
+		CRDs: definitions, CRDDirectoryPaths: dirs, ErrorIfCRDPathMissing: true,
+		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
+	}
+	if _, err := env.Start(); err != nil {
+		return nil, fmt.Errorf("start the API server: %w", err)
+	}
+	return env, nil
+}
+
+// certManagerDefinitions is the folder of cert-manager's CRDs in its module.
+func certManagerDefinitions() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager").Output()
+	if err != nil {
+		return "", fmt.Errorf("find cert-manager's module: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds"), nil
+}
+
+// world is one test's namespace and its view of the API server.
+type world struct {
+	client.Client // uncached, as cluster-admin
+	t             *testing.T
+	ctx           context.Context
+	env           *envtest.Environment
+	namespace     string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldIn(t, withCertManager)
+}
+
+func newWorldIn(t *testing.T, env *envtest.Environment) *world {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	admin, err := client.New(env.Config, client.Options{Scheme: NewScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Client: admin, t: t, ctx: ctx, env: env}
+	w.namespace = w.newNamespace()
+	return w
+}
+
+func (w *world) newNamespace() string {
+	w.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-"}}
+	w.must(w.Create(w.ctx, namespace))
+	return namespace.Name
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// operatorSettings are what a test changes of an operator; zero is usual.
+type operatorSettings struct {
+	namespaces []string
+	config     *rest.Config
+	wrap       func(client.Client) client.Client
+	transport  func(http.RoundTripper) http.RoundTripper
+	now        func() time.Time
+	lease      string
+	image      string
+}
+
+// operator is a running operator.
+type operator struct {
+	manager ctrl.Manager
+	// requests counts writes at the HTTP level, leases and Events excepted.
+	requests *requestCounter
+	stop     func()
+	// ended gets what the manager's Start returned.
+	ended chan error
+	now   func() time.Time
+	image string
+}
+
+// start runs an operator for the test's namespace until stop or the test's end.
+func (w *world) start(settings operatorSettings) *operator {
+	w.t.Helper()
+	op := w.build(settings)
+	ctx, cancel := context.WithCancel(w.ctx)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		op.ended <- op.manager.Start(ctx)
+	}()
+	op.stop = func() { cancel(); <-finished }
+	w.t.Cleanup(op.stop)
+	if !op.manager.GetCache().WaitForCacheSync(ctx) {
+		w.t.Fatal("the operator's cache did not fill")
+	}
+	return op
+}
+
+func (w *world) build(settings operatorSettings) *operator {
+	w.t.Helper()
+	if settings.namespaces == nil {
+		settings.namespaces = []string{w.namespace}
+	}
+	base := settings.config
+	if base == nil {
+		base = w.env.Config
+	}
+	counter := &requestCounter{}
+	cfg := rest.CopyConfig(base)
+	cfg.QPS, cfg.Burst = -1, -1
+	if settings.transport != nil {
+		cfg.Wrap(settings.transport)
+	}
+	cfg.Wrap(counter.wrap)
+	if settings.image == "" {
+		settings.image = testImage
+	}
+	skip, grace := true, time.Second
+	mgr, err := NewManager(w.ctx, cfg, ManagerOptions{
+		Namespaces: settings.namespaces, Image: settings.image, LeaseNamespace: settings.lease,
+		Now: settings.now, WrapClient: settings.wrap,
+		WaitInterval: 200 * time.Millisecond, StalledInterval: 300 * time.Millisecond,
+		Manager: ctrl.Options{
+			Metrics:                 metricsserver.Options{BindAddress: "0"},
+			HealthProbeBindAddress:  "0",
+			GracefulShutdownTimeout: &grace,
+			Controller:              config.Controller{SkipNameValidation: &skip},
+		},
+	})
+	w.must(err)
+	return &operator{manager: mgr, requests: counter, ended: make(chan error, 1), now: settings.now, image: settings.image}
+}
+
+// reconcileNow runs one reconcile of hs beside the manager's own, with its
+// caches.
+func (w *world) reconcileNow(op *operator, hs *matrixv1.Homeserver) (ctrl.Result, error) {
+	w.t.Helper()
+	r := &HomeserverReconciler{
+		Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Image: op.image, Now: op.now,
+		Recorder: op.manager.GetEventRecorder("foyer-test"), again: intervals{wait: time.Hour, stalled: time.Hour},
+	}
+	if _, err := r.detectCertManager(); err != nil {
+		w.t.Fatal(err)
+	}
+	return reconcile.AsReconciler(op.manager.GetClient(), r).Reconcile(w.ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(hs)})
+}
+
+// requestCounter counts requests that change something.
+type requestCounter struct {
+	writes atomic.Int64
+	mu     sync.Mutex
+	log    []string
+}
+
+func (c *requestCounter) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/leases") && !strings.Contains(request.URL.Path, "/events") {
+			c.writes.Add(1)
+			c.mu.Lock()
+			c.log = append(c.log, request.Method+" "+request.URL.Path)
+			c.mu.Unlock()
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+func (c *requestCounter) requests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.log...)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// eventually waits until check returns nil.
+func (w *world) eventually(check func() error) {
+	w.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline.C:
+			w.t.Fatalf("waited in vain: %v", err)
+		case <-tick.C:
+		}
+	}
+}
+
+// expectation is what a condition should be; an empty message fits any.
+type expectation struct {
+	kind    string
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+}
+
+func ready(reason string) expectation {
+	return expectation{kind: matrixv1.ConditionReady, status: metav1.ConditionFalse, reason: reason}
+}
+
+func stalled(reason string) expectation {
+	return expectation{kind: matrixv1.ConditionStalled, status: metav1.ConditionTrue, reason: reason}
+}
+
+// waitFor waits until hs has all the conditions, and returns it.
+func (w *world) waitFor(hs *matrixv1.Homeserver, wanted ...expectation) *matrixv1.Homeserver {
+	w.t.Helper()
+	var seen matrixv1.Homeserver
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(hs), &seen); err != nil {
+			return err
+		}
+		for _, want := range wanted {
+			got := meta.FindStatusCondition(seen.Status.Conditions, want.kind)
+			if got == nil || got.Status != want.status || got.Reason != want.reason || !strings.Contains(got.Message, want.message) || got.ObservedGeneration != seen.Generation {
+				return fmt.Errorf("want %+v of generation %d, have %s", want, seen.Generation, describe(seen.Status.Conditions))
+			}
+		}
+		return nil
+	})
+	return &seen
+}
+
+func describe(conditions []metav1.Condition) string {
+	var lines []string
+	for _, c := range conditions {
+		lines = append(lines, fmt.Sprintf("%s=%s/%s@%d %q", c.Type, c.Status, c.Reason, c.ObservedGeneration, c.Message))
+	}
+	return strings.Join(lines, "\n  ")
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	matrixv1 "github.com/foyer-matrix/foyer/api/v1alpha1"
+	"github.com/foyer-matrix/foyer/internal/naming"
+)
+
+// newHomeserver is a Homeserver whose names no other test has.
+func (w *world) newHomeserver(name string, change ...func(*matrixv1.Homeserver)) *matrixv1.Homeserver {
+	hs := &matrixv1.Homeserver{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	hs.Spec.ServerName = name + "." + w.namespace + ".example"
+	hs.Spec.Host = "matrix." + hs.Spec.ServerName
+	hs.Spec.Storage.Size = quantity("1Gi")
+	for _, f := range change {
+		f(hs)
+	}
+	return hs
+}
+
+func (w *world) createHomeserver(name string, change ...func(*matrixv1.Homeserver)) *matrixv1.Homeserver {
+	w.t.Helper()
+	hs := w.newHomeserver(name, change...)
+	w.must(w.Create(w.ctx, hs))
+	return hs
+}
+
+// read reads the live object that obj names.
+func read[T client.Object](w *world, obj T) T {
+	w.t.Helper()
+	w.must(w.Get(w.ctx, client.ObjectKeyFromObject(obj), obj))
+	return obj
+}
+
+// exists waits until the object that obj names exists.
+func exists[T client.Object](w *world, obj T) T {
+	w.t.Helper()
+	w.eventually(func() error { return w.Get(w.ctx, client.ObjectKeyFromObject(obj), obj) })
+	return obj
+}
+
+// gone waits until it does not.
+func (w *world) gone(obj client.Object) {
+	w.t.Helper()
+	w.eventually(func() error {
+		err := w.Get(w.ctx, client.ObjectKeyFromObject(obj), obj)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("%T %s is still there: %w", obj, obj.GetName(), err)
+	})
+}
+
+// update changes the live object until no one else changed it meanwhile.
+func update[T client.Object](w *world, obj T, change func(T)) {
+	w.t.Helper()
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			return err
+		}
+		change(obj)
+		return w.Update(w.ctx, obj)
+	})
+}
+
+func statefulSetOf(hs *matrixv1.Homeserver) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{ObjectMeta: naming.ForHomeserver(hs).StatefulSet()}
+}
+
+func claimOf(hs *matrixv1.Homeserver) *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{ObjectMeta: naming.ForHomeserver(hs).DataClaim()}
+}
+
+func signingSecretOf(hs *matrixv1.Homeserver) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: naming.ForHomeserver(hs).SigningKeySecret()}
+}
+
+// bind gives the volume claim of hs a volume, as a provisioner would.
+func (w *world) bind(hs *matrixv1.Homeserver) {
+	w.t.Helper()
+	claim := exists(w, claimOf(hs))
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(claim), claim); err != nil {
+			return err
+		}
+		claim.Status.Phase = corev1.ClaimBound
+		claim.Status.Capacity = claim.Spec.Resources.Requests
+		return w.Status().Update(w.ctx, claim)
+	})
+}
+
+// pod creates the server's pod as the StatefulSet controller would, with the
+// status that change gives it.
+func (w *world) pod(hs *matrixv1.Homeserver, change func(*corev1.PodStatus)) *corev1.Pod {
+	w.t.Helper()
+	set := exists(w, statefulSetOf(hs))
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: set.Namespace, Name: set.Name + "-0", Labels: set.Spec.Template.Labels, Annotations: set.Spec.Template.Annotations,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))},
+		},
+		Spec: set.Spec.Template.Spec,
+	}
+	if err := w.Create(w.ctx, pod); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatal(err)
+	}
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			return err
+		}
+		change(&pod.Status)
+		return w.Status().Update(w.ctx, pod)
+	})
+	return pod
+}
+
+func serving(status *corev1.PodStatus) {
+	status.Phase = corev1.PodRunning
+	status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	status.ContainerStatuses = []corev1.ContainerStatus{{Name: naming.ContainerHomeserver, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+}
+
+// crashed is the status of a pod whose server ended with code and message.
+func crashed(code int32, message string) func(*corev1.PodStatus) {
+	return func(status *corev1.PodStatus) {
+		status.Phase = corev1.PodRunning
+		status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+		status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: naming.ContainerHomeserver, RestartCount: 3,
+			State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Message: message}},
+		}}
+	}
+}
+
+// waiting is the status of a pod whose container waits for reason.
+func waiting(reason, message string) func(*corev1.PodStatus) {
+	return func(status *corev1.PodStatus) {
+		status.Phase = corev1.PodPending
+		status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: naming.ContainerHomeserver, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+		}}
+	}
+}
+
+// report writes the status of the StatefulSet of hs, with so many pods ready.
+func (w *world) report(hs *matrixv1.Homeserver, replicas int32) {
+	w.t.Helper()
+	set := exists(w, statefulSetOf(hs))
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return err
+		}
+		set.Status = appsv1.StatefulSetStatus{
+			ObservedGeneration: set.Generation, Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas,
+			AvailableReplicas: replicas, CurrentReplicas: replicas, UpdateRevision: "r1", CurrentRevision: "r1",
+		}
+		return w.Status().Update(w.ctx, set)
+	})
+}
+
+// run does what provisioner, scheduler and kubelet do for a healthy server.
+func (w *world) run(hs *matrixv1.Homeserver) {
+	w.t.Helper()
+	w.bind(hs)
+	w.pod(hs, serving)
+	w.report(hs, 1)
+}
+
+func isReady() expectation {
+	return expectation{kind: matrixv1.ConditionReady, status: metav1.ConditionTrue, reason: matrixv1.ReasonReady}
+}
+
+// runToReady makes hs Ready.
+func (w *world) runToReady(hs *matrixv1.Homeserver) *matrixv1.Homeserver {
+	w.t.Helper()
+	w.run(hs)
+	return w.waitFor(hs, isReady())
+}
+
+// eventsOf returns the Events about hs with reason, once there is one.
+func (w *world) eventsOf(hs *matrixv1.Homeserver, reason string) []eventsv1.Event {
+	w.t.Helper()
+	var found []eventsv1.Event
+	w.eventually(func() error {
+		var list eventsv1.EventList
+		if err := w.List(w.ctx, &list, client.InNamespace(hs.Namespace)); err != nil {
+			return err
+		}
+		found = nil
+		for _, event := range list.Items {
+			if event.Regarding.UID == hs.UID && event.Reason == reason {
+				found = append(found, event)
+			}
+		}
+		if len(found) == 0 {
+			return errors.New("no Event " + reason)
+		}
+		return nil
+	})
+	return found
+}
+
+// collectGarbage deletes what the garbage collector would after hs is gone.
+func (w *world) collectGarbage(hs *matrixv1.Homeserver) {
+	w.t.Helper()
+	for _, obj := range w.children(hs) {
+		if metav1.IsControlledBy(obj, hs) {
+			w.must(client.IgnoreNotFound(w.Delete(w.ctx, obj)))
+		}
+	}
+}
+
+// children are all live objects with the labels of hs.
+func (w *world) children(hs *matrixv1.Homeserver) []client.Object {
+	w.t.Helper()
+	var out []client.Object
+	for _, list := range childLists() {
+		w.must(w.List(w.ctx, list, client.InNamespace(hs.Namespace), client.MatchingLabels(naming.ForHomeserver(hs).Labels())))
+		out = append(out, objects(w.t, list)...)
+	}
+	return out
+}
+
+// snapshot is the versions of hs and all its children: equal snapshots mean
+// that nothing was written.
+func (w *world) snapshot(hs *matrixv1.Homeserver) string {
+	w.t.Helper()
+	text := "Homeserver@" + read(w, hs.DeepCopy()).ResourceVersion
+	for _, obj := range w.children(hs) {
+		text += fmt.Sprintf(" %T/%s@%s", obj, obj.GetName(), obj.GetResourceVersion())
+	}
+	return text
+}
+
+// dropFinalizers lets an object go that the API server protects, such as a
+// volume claim, as the cluster's controllers would.
+func (w *world) dropFinalizers(obj client.Object) {
+	w.t.Helper()
+	w.eventually(func() error {
+		err := w.Get(w.ctx, client.ObjectKeyFromObject(obj), obj)
+		if apierrors.IsNotFound(err) || (err == nil && obj.GetDeletionTimestamp() == nil) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		obj.SetFinalizers(nil)
+		return client.IgnoreNotFound(w.Update(w.ctx, obj))
+	})
+}
+
+func quantity(text string) resource.Quantity { return resource.MustParse(text) }
