@@ -110,7 +110,7 @@ func (s *Service) Unban(ctx context.Context, r MemberRequest) error {
 func (t *turn) refuse(ctx context.Context, p *proposal, reason error) error {
 	now, err := t.membership(ctx, p.sender)
 	if err == nil && now != Join {
-		err = matrixerr.Forbidden("you are not in this room")
+		err = errNotInRoom()
 	}
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *Service) Forget(ctx context.Context, user event.UserID, roomID event.Ro
 // hideRoom makes an unknown room one that the sender is not in.
 func hideRoom(err error) error {
 	if matrixerr.Is(err, matrixerr.CodeNotFound) {
-		return matrixerr.Forbidden("you are not in this room")
+		return errNotInRoom()
 	}
 	return err
 }

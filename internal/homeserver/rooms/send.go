@@ -79,7 +79,7 @@ func (p *proposal) setTxn(key *store.TxnKey, txn *Txn) {
 func (s *Service) entryFor(ctx context.Context, room event.RoomID) (*roomEntry, error) {
 	e, err := s.entry(ctx, room)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, matrixerr.Forbidden("you are not in this room")
+		return nil, errNotInRoom()
 	}
 	return e, err
 }

@@ -198,24 +198,31 @@ func (s *Service) joinedUntil(ctx context.Context, m Membership) (int64, error) 
 	case m.Forgotten:
 		return forgotten, nil
 	}
-	ev, err := s.oneEvent(ctx, m.EventNID)
-	if err != nil {
-		return 0, err
+	left, err := s.lastLeave(ctx, m)
+	if err != nil || left == nil {
+		return neverJoined, err
 	}
+	return left.StreamPos, nil
+}
+
+// lastLeave returns the event by which a user who is not joined ceased to be
+// so, nil if they never were joined.
+func (s *Service) lastLeave(ctx context.Context, m Membership) (*StoredEvent, error) {
+	ev, err := s.oneEvent(ctx, m.EventNID)
 	for range maxMembershipWalk {
-		if ev.ReplacesNID == 0 {
-			return neverJoined, nil
+		if err != nil || ev.ReplacesNID == 0 {
+			return nil, err
 		}
 		before, err := s.oneEvent(ctx, ev.ReplacesNID)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if before.Membership() == Join {
-			return ev.StreamPos, nil
+			return ev, nil
 		}
 		ev = before
 	}
-	return neverJoined, nil
+	return nil, nil
 }
 
 // hidePrevious takes Replaces from ev where the reader may not see that event.

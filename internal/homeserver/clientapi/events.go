@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clientapi
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
+)
+
+func (a *API) eventRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		{Method: "GET", Path: "/_matrix/client/v3/rooms/{roomId}/event/{eventId}", Auth: httpapi.User, Handler: httpapi.JSON(a.event)},
+	}
+}
+
+func viewer(caller httpapi.Caller) rooms.Viewer {
+	return rooms.Viewer{UserID: caller.UserID, DeviceID: caller.DeviceID}
+}
+
+// eventList is a JSON array of events as one viewer sees them.
+type eventList struct {
+	api    *API
+	events []*rooms.StoredEvent
+	viewer rooms.Viewer
+	// memberships are the viewer's at each event; nil leaves them out.
+	memberships []string
+}
+
+// AppendJSON appends the array.
+func (l *eventList) AppendJSON(dst []byte) ([]byte, error) {
+	dst = append(dst, '[')
+	for i, ev := range l.events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		v := l.viewer
+		if l.memberships != nil {
+			v.Membership = l.memberships[i]
+		}
+		dst = l.api.rooms.ClientEvent(dst, ev, v)
+	}
+	return append(dst, ']'), nil
+}
+
+type eventRequest struct {
+	RoomID  event.RoomID `path:"roomId"`
+	EventID string       `path:"eventId"`
+}
+
+// event returns an event that the caller may see.
+//
+// GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
+func (a *API) event(ctx context.Context, caller httpapi.Caller, r *eventRequest) (*json.RawMessage, error) {
+	ev, membership, err := a.rooms.VisibleEvent(ctx, caller.UserID, r.RoomID, event.EventID(r.EventID))
+	if err != nil {
+		return nil, err
+	}
+	v := viewer(caller)
+	v.Membership = membership
+	answer := json.RawMessage(a.rooms.ClientEvent(nil, ev, v))
+	return &answer, nil
+}
