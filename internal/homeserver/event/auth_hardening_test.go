@@ -3,10 +3,15 @@
 package event
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -209,6 +214,51 @@ func TestLevelsWithoutAnEventThatSetsThem(t *testing.T) {
 	if level, _ := s.rules.Level(s.state(levels(`{"ban":true}`)), bob); level != 0 {
 		t.Error("unreadable levels give power")
 	}
+}
+
+// An event of 64 KiB has room for hundreds of signatures, and its invite for as many keys.
+func TestThirdPartyInvitesCauseBoundedWork(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public := base64.RawStdEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
+	signed, err := SignJSON([]byte(`{"mxid":"@carol:c","token":"token"}`), Signer{Server: "z", KeyID: "ed25519:0", PrivateKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name    string
+		forged  int
+		allowed bool
+	}{
+		{"a few forged signatures before the good one", 5, true},
+		{"more than are looked at", maxInviteSignatureChecks, false},
+	} {
+		forged := ""
+		for i := range test.forged {
+			forged += fmt.Sprintf(`"a%03d":{"ed25519:0":"AA"},`, i)
+		}
+		property := strings.Replace(string(signed), `"signatures":{`, `"signatures":{`+forged, 1)
+		s := newScene(t, "11")
+		e := s.event(memBy(alice, carol, "invite").saying(`{"membership":"invite","third_party_invite":{"signed":` + property + `}}`))
+		room := s.state(state(typeThirdPartyInvite, "token", alice, `{"public_key":"`+public+`"}`))
+		if err := s.rules.Authorise(e, room); (err == nil) != test.allowed {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
+
+func TestManyGoroutinesReadTheSameFacts(t *testing.T) {
+	s := newScene(t, "12")
+	room := s.state()
+	e := s.event(message("m.room.message", bob, `{}`))
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			if err := s.rules.Authorise(e, room); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestRulesNeverPanicOnOddContent(t *testing.T) {
