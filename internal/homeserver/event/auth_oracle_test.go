@@ -322,7 +322,7 @@ func TestAuthorisationAgreesWithTheOracle(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	type tally struct{ allowed, refused, excluded int }
 	tallies := make(map[string]*tally)
-	for range 30_000 {
+	for range 12_000 {
 		data := make([]byte, 80)
 		for i := range data {
 			data[i] = byte(rng.Uint32())
