@@ -108,5 +108,11 @@ func (a *API) changeProfile(ctx context.Context, caller httpapi.Caller, r profil
 	if r.UserID != caller.UserID {
 		return matrixerr.Forbidden("this is the profile of someone else")
 	}
-	return a.accounts.SetProfileField(ctx, caller.UserID, r.Key, value)
+	if err := a.accounts.SetProfileField(ctx, caller.UserID, r.Key, value); err != nil {
+		return err
+	}
+	if r.Key != accounts.FieldDisplayName && r.Key != accounts.FieldAvatarURL {
+		return nil
+	}
+	return a.rooms.UpdateProfile(ctx, caller.UserID)
 }
