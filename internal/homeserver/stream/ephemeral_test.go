@@ -3,6 +3,7 @@
 package stream_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -285,15 +286,26 @@ func TestManyToDeviceMessagesComeInPortions(t *testing.T) {
 	}
 }
 
+// toDevice queues n messages.
 func (w *world) toDevice(user event.UserID, device string, n int) {
 	w.Helper()
-	var messages []store.ToDeviceMessage
-	for i := range n {
-		messages = append(messages, store.ToDeviceMessage{
-			UserID: string(user), DeviceID: device, Content: []byte(fmt.Sprintf(`{"content":{"n":%d},"sender":"@a:x","type":"t"}`, i)),
-		})
-	}
-	w.ok(w.store.SendToDevice(w.ctx(), store.TxnKey{UserID: string(alice), Request: fmt.Sprint("n", n)}, 1, messages))
+	insert := &store.Insert{Table: "to_device", Columns: "user_id, device_id, stream_pos, content"}
+	w.ok(w.store.Do(w.ctx(), func(_ context.Context, tx *store.Tx) error {
+		for i := range n {
+			pos := tx.Change(store.Change{Kind: store.ChangeToDevice, UserID: string(user)})
+			tx.Insert(insert, string(user), []byte(device), pos, []byte(fmt.Sprintf(`{"content":{"n":%d},"sender":"@a:x","type":"t"}`, i)))
+		}
+		return nil
+	}))
+}
+
+// change puts a change of a user's into the log.
+func (w *world) change(kind store.ChangeKind, user event.UserID) {
+	w.Helper()
+	w.ok(w.store.Do(w.ctx(), func(_ context.Context, tx *store.Tx) error {
+		tx.Change(store.Change{Kind: kind, UserID: string(user)})
+		return nil
+	}))
 }
 
 func (w *world) waiting(user event.UserID, device string) int {
@@ -318,10 +330,7 @@ func TestDeviceListsFollowKeysAndRooms(t *testing.T) {
 		}
 		return fmt.Sprint(a.DeviceLists.Changed, a.DeviceLists.Left)
 	}
-	newKey := func(user event.UserID) {
-		w.keys++
-		w.ok(w.store.PutDeviceKeys(w.ctx(), store.DeviceKeys{UserID: string(user), DeviceID: "D", Keys: []byte(fmt.Sprintf(`{"n":%d}`, w.keys))}))
-	}
+	newKey := func(user event.UserID) { w.change(store.ChangeDeviceList, user) }
 	for _, step := range []struct {
 		name string
 		do   func()

@@ -214,10 +214,21 @@ type past struct {
 	// exit is the event by which the user last ceased to be joined, nil if
 	// that never happened. It may be from before from.
 	exit *rooms.StoredEvent
+	// seen is the last such event that the client was told of. Up to it the
+	// client has the room.
+	seen *rooms.StoredEvent
 }
 
-// pastOf follows the user's membership back to from, or beyond as far as is
-// needed to find the exit of somebody who is not joined now.
+// start is where the timeline of a room begins that is new to the client.
+func (p past) start() int64 {
+	if p.seen != nil {
+		return p.seen.StreamPos
+	}
+	return beginning
+}
+
+// pastOf follows the user's membership back to from, and beyond to where the
+// user was joined.
 func (b *builder) pastOf(ctx context.Context, m rooms.Membership) (past, error) {
 	var p past
 	var later *rooms.StoredEvent
@@ -227,20 +238,30 @@ func (b *builder) pastOf(ctx context.Context, m rooms.Membership) (past, error) 
 			return p, err
 		}
 		e := found[0]
-		joined := e.Membership() == membershipJoin
-		if joined && p.exit == nil {
-			p.exit = later
-		}
-		switch {
-		case e.StreamPos > b.from:
-			p.joined = p.joined || joined
-		case p.before == "":
-			p.before = e.Membership()
-		}
-		if e.StreamPos <= b.from && (joined || m.Membership == membershipJoin) {
+		b.note(&p, e, later)
+		if e.StreamPos <= b.from && e.Membership() == membershipJoin {
 			return p, nil
 		}
 		later, nid = e, e.ReplacesNID
 	}
 	return p, nil
+}
+
+// note takes in a membership event and the one after it, nil if there is none.
+func (b *builder) note(p *past, e, later *rooms.StoredEvent) {
+	joined := e.Membership() == membershipJoin
+	if e.StreamPos > b.from {
+		p.joined = p.joined || joined
+	} else if p.before == "" {
+		p.before = e.Membership()
+	}
+	if !joined || later == nil || later.Membership() == membershipJoin {
+		return
+	}
+	if p.exit == nil {
+		p.exit = later
+	}
+	if p.seen == nil && later.StreamPos <= b.from {
+		p.seen = later
+	}
 }

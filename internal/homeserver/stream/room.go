@@ -19,6 +19,8 @@ type roomAnswer struct {
 	summary     *summary
 	ephemeral   [][]byte
 	accountData [][]byte
+	// fresh: the client knows nothing of the room as it is now.
+	fresh bool
 	// always: the room is in the answer even if nothing is left of it.
 	always bool
 }
@@ -128,30 +130,32 @@ func (b *builder) appendJoined(ctx context.Context, m rooms.Membership, dst []by
 	if err != nil || info == nil {
 		return dst, err
 	}
-	fresh := b.initial()
-	if !fresh && m.StreamPos > b.from {
+	a := &roomAnswer{info: info, fresh: b.initial()}
+	sp := span{room: info, from: b.from, to: b.to}
+	if a.fresh {
+		sp.from = beginning
+	} else if m.StreamPos > b.from {
 		p, err := b.pastOf(ctx, m)
 		if err != nil {
 			return dst, err
 		}
-		fresh = p.before != membershipJoin
+		if a.fresh = p.before != membershipJoin; a.fresh {
+			sp.from = p.start()
+		}
 	}
-	a := &roomAnswer{info: info, always: fresh || b.r.FullState}
-	if err := b.fillJoined(ctx, a, d, fresh); err != nil {
+	if !a.fresh && b.delta.known {
+		sp.events, sp.known = d.events, true
+	}
+	a.always = a.fresh || b.r.FullState
+	if err := b.fillJoined(ctx, a, d, sp); err != nil {
 		return dst, err
 	}
 	return b.appendRoom(ctx, a, dst)
 }
 
-// fillJoined finds out what there is to say of a joined room. fresh says that
-// the client knows nothing of it yet.
-func (b *builder) fillJoined(ctx context.Context, a *roomAnswer, d *roomDelta, fresh bool) error {
-	sp := span{room: a.info, from: b.from, to: b.to}
-	if fresh {
-		sp.from = beginning
-	} else if b.delta.known {
-		sp.events, sp.known = d.events, true
-	}
+// fillJoined finds out what there is to say of a joined room.
+func (b *builder) fillJoined(ctx context.Context, a *roomAnswer, d *roomDelta, sp span) error {
+	fresh := a.fresh
 	var err error
 	if fresh || d.any {
 		a.timeline, err = b.timeline(ctx, sp)
@@ -167,7 +171,7 @@ func (b *builder) fillJoined(ctx context.Context, a *roomAnswer, d *roomDelta, f
 			return err
 		}
 	}
-	if a.state, err = b.joinedState(ctx, a, sp, fresh); err != nil {
+	if a.state, err = b.joinedState(ctx, a, sp); err != nil {
 		return err
 	}
 	if a.ephemeral, err = b.ephemeral(ctx, a.info, d, fresh); err != nil {
@@ -186,9 +190,9 @@ func (b *builder) renamed(t *timeline) bool {
 }
 
 // joinedState returns the state of a joined room that goes with its timeline.
-func (b *builder) joinedState(ctx context.Context, a *roomAnswer, sp span, fresh bool) ([]*rooms.StoredEvent, error) {
+func (b *builder) joinedState(ctx context.Context, a *roomAnswer, sp span) ([]*rooms.StoredEvent, error) {
 	rs := b.newState(sp, a.timeline)
-	if fresh || b.r.FullState {
+	if a.fresh || b.r.FullState {
 		current, err := b.s.rooms.CurrentState(ctx, sp.room.NID)
 		if err != nil {
 			return nil, err
@@ -268,7 +272,7 @@ func (b *builder) fillLeft(ctx context.Context, a *roomAnswer, left *rooms.Store
 	if inside {
 		sp.to = p.exit.StreamPos
 		if fresh {
-			sp.from = beginning
+			sp.from = p.start()
 		}
 		var err error
 		if a.timeline, err = b.timeline(ctx, sp); err != nil {

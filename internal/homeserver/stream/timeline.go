@@ -142,7 +142,7 @@ func (b *builder) shown(ctx context.Context, events []*rooms.StoredEvent, want *
 	}
 	shown := make(map[int64]*rooms.StoredEvent, len(visible))
 	for _, e := range visible {
-		if !b.ignores(e) && passes(want, e) {
+		if !b.ignores(e) && !b.told(e) && passes(want, e) {
 			shown[e.NID] = e
 		}
 	}
@@ -158,6 +158,16 @@ func (b *builder) ignores(e *rooms.StoredEvent) bool {
 	_, isState := e.StateKey()
 	_, ignored := b.ignored[e.Sender()]
 	return ignored && !isState
+}
+
+// told reports whether the client had an event while its user was out of the
+// room: their own removals are shown then, and would come again with the
+// timeline of the room when they are back.
+func (b *builder) told(e *rooms.StoredEvent) bool {
+	if b.initial() || e.StreamPos > b.from || !e.IsState(event.StateKey{Type: typeMember, Key: string(b.r.User)}) {
+		return false
+	}
+	return e.Membership() == membershipLeave || e.Membership() == membershipBan
 }
 
 // passes reports whether a filter lets an event through.

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
@@ -32,7 +31,6 @@ type world struct {
 	store  *store.Store
 	rooms  *rooms.Service
 	stream *stream.Service
-	keys   int
 	// created counts rooms.
 	created int
 }
@@ -42,6 +40,21 @@ type noProfiles struct{}
 
 func (noProfiles) Profile(context.Context, event.UserID) (string, string, error) { return "", "", nil }
 
+// noKeys is the encryption of users who have no keys: only messages to devices.
+type noKeys struct{ store *store.Store }
+
+func (noKeys) OneTimeKeyCounts(context.Context, event.UserID, string) (map[string]int, []string, error) {
+	return map[string]int{"signed_curve25519": 0}, []string{}, nil
+}
+
+func (k noKeys) ToDevice(ctx context.Context, user event.UserID, device string, after, upTo int64, limit int) ([]store.ToDeviceMessage, error) {
+	return k.store.ToDevice(ctx, string(user), device, after, upTo, limit)
+}
+
+func (k noKeys) DeleteToDevice(ctx context.Context, user event.UserID, device string, upTo int64) error {
+	return k.store.DeleteToDevice(ctx, string(user), device, upTo)
+}
+
 // newWorld starts a server on s, which is closed when the test ends.
 func newWorld(t testing.TB, s *store.Store) *world {
 	t.Helper()
@@ -50,8 +63,7 @@ func newWorld(t testing.TB, s *store.Store) *world {
 		Store: s, Profiles: noProfiles{},
 		Signer: event.Signer{Server: storetest.ServerName, KeyID: "ed25519:t", PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32))},
 	})
-	keys := e2ee.New(s, s.Log(), storetest.ServerName, time.Now)
-	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: keys})
+	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}})
 	storetest.Start(context.Background(), t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
