@@ -3,6 +3,7 @@
 package stream_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store/storetest"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
@@ -233,38 +235,85 @@ func (c *chaos) devices(user event.UserID) []*model {
 	return all
 }
 
+// run lets the users do things while the clients sync now and then. It
+// returns the clients, and copies of them from on the way.
+func (c *chaos) run(t *testing.T, steps int) (all []*model) {
+	t.Helper()
+	levels := func(r *rooms.CreateRequest) {
+		r.PowerLevels = []byte(`{"users_default":50,"invite":0,"state_default":0}`)
+	}
+	c.all = []event.RoomID{c.create(alice, levels), c.create(bob, levels), c.create(alice)}
+	var clients, old []*model
+	for _, u := range c.users {
+		clients = append(clients, c.devices(u)...)
+	}
+	for range steps {
+		var refused *matrixerr.Error
+		if err := c.act(); err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		for _, m := range clients {
+			switch c.rnd.IntN(24) {
+			case 0, 1:
+				m.catchUp(t)
+			case 2:
+				if len(old) < 60 {
+					old = append(old, m.copy())
+				}
+			}
+		}
+	}
+	return append(clients, old...)
+}
+
+func newChaos(w *world, seed uint64) *chaos {
+	return &chaos{world: w, rnd: rand.New(rand.NewPCG(seed, 1)), users: []event.UserID{alice, bob, carol}}
+}
+
 func TestIncrementalSyncsFromAnyTokenAddUpToAnInitialSync(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			c := &chaos{world: newWorld(t, storetest.SQLite(t)), rnd: rand.New(rand.NewPCG(seed, 1)), users: []event.UserID{alice, bob, carol}}
-			levels := func(r *rooms.CreateRequest) {
-				r.PowerLevels = []byte(`{"users_default":50,"invite":0,"state_default":0}`)
-			}
-			c.all = []event.RoomID{c.create(alice, levels), c.create(bob, levels), c.create(alice)}
-			var clients, old []*model
-			for _, u := range c.users {
-				clients = append(clients, c.devices(u)...)
-			}
-			for range 250 {
-				var refused *matrixerr.Error
-				if err := c.act(); err != nil && !errors.As(err, &refused) {
-					t.Fatal(err)
-				}
-				for _, m := range clients {
-					switch c.rnd.IntN(24) {
-					case 0, 1:
-						m.catchUp(t)
-					case 2:
-						if len(old) < 60 {
-							old = append(old, m.copy())
-						}
-					}
-				}
-			}
-			for _, m := range append(clients, old...) {
+			c := newChaos(newWorld(t, storetest.SQLite(t)), seed)
+			for _, m := range c.run(t, 250) {
 				m.catchUp(t)
 				m.compare(t)
 			}
 		})
+	}
+}
+
+func TestSyncsAddUpBeyondTheLogInMemory(t *testing.T) {
+	for name, options := range map[string]store.Options{
+		"sqlite":   {Dir: t.TempDir(), ServerName: storetest.ServerName},
+		"postgres": {PostgresURL: storetest.PostgresURL(t), ServerName: storetest.ServerName},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, stop := reopen(t, options)
+			clients := newChaos(w, 7).run(t, 250)
+			stop()
+			w, stop = reopen(t, options) // the log in memory begins anew
+			defer stop()
+			for _, m := range clients {
+				m.world = w
+				m.catchUp(t)
+				m.compare(t)
+			}
+		})
+	}
+}
+
+// reopen starts a server on a database that may have been used before.
+func reopen(t *testing.T, o store.Options) (w *world, stop func()) {
+	t.Helper()
+	s, err := store.Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, stopWorld := startWorld(t, s)
+	return w, func() {
+		stopWorld()
+		if err := s.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
 	}
 }

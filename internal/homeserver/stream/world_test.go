@@ -55,8 +55,16 @@ func (k noKeys) DeleteToDevice(ctx context.Context, user event.UserID, device st
 	return k.store.DeleteToDevice(ctx, string(user), device, upTo)
 }
 
-// newWorld starts a server on s, which is closed when the test ends.
+// newWorld starts a server on s until the test ends.
 func newWorld(t testing.TB, s *store.Store) *world {
+	t.Helper()
+	w, stop := startWorld(t, s)
+	t.Cleanup(stop)
+	return w
+}
+
+// startWorld starts a server on s until stop is called.
+func startWorld(t testing.TB, s *store.Store) (*world, func()) {
 	t.Helper()
 	w := &world{TB: t, store: s}
 	w.rooms = rooms.New(rooms.Options{
@@ -64,17 +72,17 @@ func newWorld(t testing.TB, s *store.Store) *world {
 		Signer: event.Signer{Server: storetest.ServerName, KeyID: "ed25519:t", PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32))},
 	})
 	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}})
-	storetest.Start(context.Background(), t, s)
+	stopStore := storetest.Start(context.Background(), t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.stream.Run(ctx) }()
-	t.Cleanup(func() {
+	return w, func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run stream: %v", err)
 		}
-	})
-	return w
+		stopStore()
+	}
 }
 
 func (w *world) ctx() context.Context { return context.Background() }
