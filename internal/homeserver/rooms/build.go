@@ -24,6 +24,8 @@ type proposal struct {
 	redacts event.EventID
 	txn     *store.TxnKey
 	txnID   string
+	// ts is the event's time in milliseconds since 1970; 0 is now.
+	ts int64
 	// decide, if not nil, looks at the room when it is the sender's turn: it may
 	// complete the content, refuse, or return errUnchanged when there is nothing to do.
 	decide func(ctx context.Context, t *turn, p *proposal) error
@@ -38,6 +40,7 @@ type pending struct {
 	stored *StoredEvent
 	row    store.Event
 	move   store.HeadMove
+	tips   []tip
 	// layer is the state after a state event.
 	layer *layer
 	chain chain
@@ -54,11 +57,14 @@ func (t *turn) build(ctx context.Context, p *proposal) (*pending, error) {
 		RoomID: t.entry.info.ID, Type: p.typ, StateKey: p.stateKey, Sender: p.sender, Content: p.content,
 		Depth: t.head.depth + 1, OriginServerTS: t.service.millis(), Redacts: p.redacts,
 	}
+	if p.ts != 0 {
+		draft.OriginServerTS = p.ts
+	}
 	if p.typ == typeCreate && rules.RoomIDIsCreateHash {
 		draft.RoomID = ""
 	}
 	for _, tip := range t.head.tips {
-		draft.PrevEvents = append(draft.PrevEvents, tip.Reference())
+		draft.PrevEvents = append(draft.PrevEvents, tip.ref)
 	}
 	if p.typ == typeMember {
 		// What authorises a membership depends on its content.
@@ -122,7 +128,8 @@ func (t *turn) pend(ctx context.Context, p *proposal, built *event.Event) (*pend
 		Event: built, NID: nid, RoomNID: room, StateNID: t.head.stateNID, ReplacesNID: out.row.ReplacesNID,
 	}
 	out.stored.setTxn(&out.row)
-	out.move.Heads = encodeHeads([]*StoredEvent{out.stored})
+	out.tips = []tip{{nid, built.Reference()}}
+	out.move.Heads = encodeHeads(out.tips)
 	if built.Type() == typeMember && p.stateKey != nil {
 		out.membership = &store.Membership{UserID: *p.stateKey, RoomNID: room, Membership: built.Membership(), EventNID: nid}
 	}
@@ -160,7 +167,7 @@ func (t *turn) pendState(ctx context.Context, p *proposal, out *pending) error {
 func (t *turn) advance(p *pending) {
 	h := t.head
 	h.id, h.depth, h.stateNID = p.move.To, p.move.Depth, p.move.StateNID
-	h.tips, h.chain = []*StoredEvent{p.stored}, p.chain
+	h.tips, h.chain = p.tips, p.chain
 	if _, ok := p.stored.StateKey(); ok {
 		h.remember(p.stored.Tuple(), p.stored)
 	}

@@ -67,7 +67,27 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (event.RoomID, er
 	if err != nil {
 		return "", err
 	}
-	return s.execute(ctx, rules, &r, steps)
+	for range maxAttempts {
+		id, err := s.execute(ctx, rules, &r, steps)
+		if !errors.Is(err, store.ErrExists) {
+			return id, err
+		}
+	}
+	return "", matrixerr.Unavailable("too many rooms are being made at once, try again")
+}
+
+// createTime is the time of a new room's create event, a different one for
+// each: in version 12 the room id is the hash of that event, and a user who
+// makes two equal rooms in one millisecond must get two. If another replica
+// makes the same room, the database refuses the second, which is tried again.
+func (s *Service) createTime() int64 {
+	for {
+		last := s.lastCreate.Load()
+		next := max(s.millis(), last+1)
+		if s.lastCreate.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // completeRequest checks r and fills in what it leaves open.
@@ -153,6 +173,9 @@ func (s *Service) execute(ctx context.Context, rules *event.Rules, r *CreateRequ
 
 // step builds one event of a new room.
 func (t *turn) step(ctx context.Context, p *proposal) (*pending, error) {
+	if p.typ == typeCreate {
+		p.ts = t.service.createTime()
+	}
 	if p.typ == typePowerLevels {
 		if err := checkPowerLevels(ctx, t, p); err != nil && !errors.Is(err, errUnchanged) {
 			return nil, clientError(err)

@@ -20,7 +20,7 @@ func (s *Service) follow(changes []store.Change) {
 		case store.ChangeRedaction:
 			s.events.remove(c.Ref)
 			if own == nil || own.NID != c.Ref {
-				s.markStale(c.RoomNID, nil)
+				s.markRedacted(c.RoomNID)
 			}
 		case store.ChangeForget:
 			s.users.remove(event.UserID(c.UserID))
@@ -56,6 +56,14 @@ func (s *Service) followEvent(c *store.Change) (target *StoredEvent) {
 		s.counts.remove(c.RoomNID)
 	}
 	return target
+}
+
+// markRedacted makes the next sender read the state of the room anew as well.
+func (s *Service) markRedacted(roomNID int64) {
+	if e, ok, _ := s.entries.get(roomNID); ok {
+		e.redacted.Store(true)
+		e.stale.Store(true)
+	}
 }
 
 // markStale makes the next sender read the head of the room anew, unless it is own.

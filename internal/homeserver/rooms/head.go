@@ -25,6 +25,8 @@ type roomEntry struct {
 	base int64
 	// stale says that head is not what the database has or will have.
 	stale atomic.Bool
+	// redacted says that the state that head remembers may have been stripped.
+	redacted atomic.Bool
 	// confirmed is the newest head_nid of ours that was committed.
 	confirmed atomic.Int64
 }
@@ -36,13 +38,19 @@ const entrySize = 8 << 10
 type head struct {
 	id, depth, stateNID int64
 	// tips are the forward extremities.
-	tips []*StoredEvent
+	tips []tip
 	// state is what was looked up of the state after the tips; nil: not set.
 	state map[event.StateKey]*StoredEvent
 	// chain is that state as layers; nil until a state event needs it.
 	chain chain
 	// complete: what is not in state is not set (a room that is being made).
 	complete bool
+}
+
+// tip is a forward extremity, as far as the next event needs to know it.
+type tip struct {
+	nid int64
+	ref event.Reference
 }
 
 // maxHeadState bounds how much a head remembers of the state.
@@ -69,33 +77,26 @@ func (s *Service) entry(ctx context.Context, roomID event.RoomID) (*roomEntry, e
 
 // currentHead returns the head to build on, read anew if need be. The caller has the turn.
 func (s *Service) currentHead(ctx context.Context, e *roomEntry) (*head, error) {
-	if e.stale.Swap(false) {
-		e.head = nil
-	}
-	if e.head != nil {
-		return e.head, nil
+	last := e.head
+	if !e.stale.Swap(false) && last != nil {
+		return last, nil
 	}
 	room, err := s.store.RoomByNID(ctx, e.info.NID)
 	if err != nil {
 		return nil, fmt.Errorf("read room %s: %w", e.info.ID, err)
 	}
-	nids, err := decodeHeads(room.Heads)
+	tips, err := decodeHeads(room.Heads)
 	if err != nil {
 		return nil, err
 	}
-	tips, err := s.plainEvents(ctx, nids)
-	if err != nil {
-		return nil, err
+	next := &head{id: room.HeadNID, depth: room.Depth, stateNID: room.StateNID, tips: tips}
+	if !e.redacted.Swap(false) && last != nil && last.stateNID == next.stateNID {
+		next.state, next.chain = last.state, last.chain // others only talked
+	} else {
+		next.state = map[event.StateKey]*StoredEvent{}
 	}
-	if len(tips) != len(nids) {
-		return nil, fmt.Errorf("%w: forward extremities of room %s are missing", store.ErrCorrupt, e.info.ID)
-	}
-	e.base = room.HeadNID
-	e.head = &head{
-		id: room.HeadNID, depth: room.Depth, stateNID: room.StateNID, tips: tips,
-		state: map[event.StateKey]*StoredEvent{},
-	}
-	return e.head, nil
+	e.base, e.head = room.HeadNID, next
+	return next, nil
 }
 
 // isCurrent reports whether the head that the turn's holder built on can
@@ -117,25 +118,47 @@ func (s *Service) isCurrent(ctx context.Context, e *roomEntry) (bool, error) {
 	return p != nil && p.entry == e, nil
 }
 
-// encodeHeads writes the list of forward extremities.
-func encodeHeads(tips []*StoredEvent) []byte {
-	var b []byte
-	for _, ev := range tips {
-		b = binary.AppendUvarint(b, uint64(ev.NID))
+// encodeHeads writes the list of forward extremities: for each its nid, its id
+// and its hash, both with their length before them.
+func encodeHeads(tips []tip) []byte {
+	b := make([]byte, 0, 64*len(tips))
+	for _, t := range tips {
+		b = binary.AppendUvarint(b, uint64(t.nid))
+		b = append(binary.AppendUvarint(b, uint64(len(t.ref.ID))), t.ref.ID...)
+		b = append(binary.AppendUvarint(b, uint64(len(t.ref.Hash))), t.ref.Hash...)
 	}
 	return b
 }
 
-func decodeHeads(b []byte) ([]int64, error) {
-	var nids []int64
+func decodeHeads(b []byte) ([]tip, error) {
+	var tips []tip
 	for len(b) > 0 {
 		nid, n := binary.Uvarint(b)
 		if n <= 0 {
-			return nil, fmt.Errorf("%w: unreadable forward extremities", store.ErrCorrupt)
+			return nil, errCorruptHeads
 		}
-		nids, b = append(nids, int64(nid)), b[n:]
+		id, rest, ok := cutBytes(b[n:])
+		if !ok {
+			return nil, errCorruptHeads
+		}
+		hash, rest, ok := cutBytes(rest)
+		if !ok {
+			return nil, errCorruptHeads
+		}
+		tips, b = append(tips, tip{int64(nid), event.Reference{ID: event.EventID(id), Hash: hash}}), rest
 	}
-	return nids, nil
+	return tips, nil
+}
+
+var errCorruptHeads = fmt.Errorf("%w: unreadable forward extremities", store.ErrCorrupt)
+
+// cutBytes splits off bytes that have their length before them.
+func cutBytes(b []byte) (value, rest []byte, ok bool) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || uint64(len(b)-n) < length {
+		return nil, nil, false
+	}
+	return b[n : n+int(length)], b[n+int(length):], true
 }
 
 // turn is one sender's time at the head of a room.

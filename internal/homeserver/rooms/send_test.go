@@ -124,6 +124,9 @@ func TestThreeReplicasOnOneRoomMakeOneLine(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if t.Failed() {
+		return
+	}
 	for _, s := range servers {
 		s.must(s.store.Log().Wait(s.ctx, first.timeline(room)[8+3*count+14].StreamPos-1))
 		checkLine(t, s, room, 8+3*count+15)

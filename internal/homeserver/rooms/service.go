@@ -11,6 +11,7 @@ package rooms
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -56,6 +57,9 @@ type Service struct {
 	counts  *cache[int64, counts]
 	entries *cache[int64, *roomEntry]
 	sent    *cache[store.TxnKey, event.EventID]
+
+	// lastCreate is the time of the newest create event.
+	lastCreate atomic.Int64
 
 	pendingMu sync.Mutex
 	// pending are the events that are on their way into the database.

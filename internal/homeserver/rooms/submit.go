@@ -14,7 +14,7 @@ import (
 )
 
 // maxAttempts is how often a send that lost against other replicas is built anew.
-const maxAttempts = 16
+const maxAttempts = 64
 
 // errStale says that the head was old when the room's rules were asked.
 var errStale = errors.New("room head is old")
