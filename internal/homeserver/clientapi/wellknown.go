@@ -40,7 +40,9 @@ type wellKnownClientResponse struct {
 func wellKnownClient(c *config.Config) func(context.Context, httpapi.Caller, *httpapi.Empty) (*wellKnownClientResponse, error) {
 	res := &wellKnownClientResponse{}
 	res.Homeserver.BaseURL = c.PublicBaseURL
-	return func(context.Context, httpapi.Caller, *httpapi.Empty) (*wellKnownClientResponse, error) { return res, nil }
+	return func(context.Context, httpapi.Caller, *httpapi.Empty) (*wellKnownClientResponse, error) {
+		return res, nil
+	}
 }
 
 type wellKnownServerResponse struct {
@@ -60,5 +62,7 @@ func wellKnownServer(c *config.Config) func(context.Context, httpapi.Caller, *ht
 		}
 		res.Server = net.JoinHostPort(u.Hostname(), port)
 	}
-	return func(context.Context, httpapi.Caller, *httpapi.Empty) (*wellKnownServerResponse, error) { return res, nil }
+	return func(context.Context, httpapi.Caller, *httpapi.Empty) (*wellKnownServerResponse, error) {
+		return res, nil
+	}
 }

@@ -24,7 +24,9 @@ type validator interface{ Validate() error }
 
 // Appender is a response that writes its own JSON, for answers that are
 // mostly spliced from encoded events. AppendJSON appends one JSON value.
-type Appender interface{ AppendJSON(dst []byte) ([]byte, error) }
+type Appender interface {
+	AppendJSON(dst []byte) ([]byte, error)
+}
 
 // JSON makes a Handler of an endpoint function. The fields of Req say where
 // they come from:
