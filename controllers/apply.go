@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -95,11 +96,61 @@ func (a *applier) apply(ctx context.Context, desired client.Object) (change, err
 		intent.SetUID(current.GetUID())
 		leaveToScaler(intent, current)
 	}
-	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent), fieldOwner, client.ForceOwnership)
-	if err != nil {
-		return unchanged, fmt.Errorf("apply %s %s: %w", intent.GetKind(), intent.GetName(), err)
+	if derived(desired) {
+		if err := pin(intent, desired, current); err != nil {
+			return unchanged, err
+		}
 	}
-	return done, nil
+	err = a.send(ctx, intent)
+	if err == nil && derived(desired) {
+		desired.SetResourceVersion(intent.GetResourceVersion())
+	}
+	if apierrors.IsInvalid(err) && done == restored && intent.GetKind() == "Service" {
+		return done, a.replace(ctx, intent, current)
+	}
+	return done, err
+}
+
+// derived tells whether desired was made from what was read of the same
+// object: generated credentials are kept and completed.
+func derived(desired client.Object) bool {
+	_, secret := desired.(*corev1.Secret)
+	return secret && holdsData(desired)
+}
+
+// pin lets intent be applied only to the version that desired was made from,
+// so that a password that the user changes meanwhile is not overwritten. It
+// returns a conflict, which leads to another look, when it is known already
+// that there is another version.
+func pin(intent *unstructured.Unstructured, desired client.Object, current *unstructured.Unstructured) error {
+	version := ""
+	if current != nil {
+		version = current.GetResourceVersion()
+	}
+	if version != desired.GetResourceVersion() {
+		return apierrors.NewConflict(corev1.Resource("secrets"), desired.GetName(), errors.New("changed since it was read"))
+	}
+	intent.SetResourceVersion(version)
+	return nil
+}
+
+func (a *applier) send(ctx context.Context, intent *unstructured.Unstructured) error {
+	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent), fieldOwner, client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("apply %s %s: %w", intent.GetKind(), intent.GetName(), err)
+	}
+	return nil
+}
+
+// replace deletes and creates an object that cannot be restored in place:
+// server-side apply adds our port beside one whose number was changed by hand,
+// and two ports of one name are refused.
+func (a *applier) replace(ctx context.Context, intent, current *unstructured.Unstructured) error {
+	if err := deleteExactly(ctx, a.client, current); err != nil {
+		return err
+	}
+	intent.SetUID("")
+	return a.send(ctx, intent)
 }
 
 // intent is desired as it is sent: only fields that a builder set, the owner
@@ -115,6 +166,7 @@ func (a *applier) intent(desired client.Object) (*unstructured.Unstructured, err
 		return nil, err
 	}
 	delete(fields, "status")
+	unstructured.RemoveNestedField(fields, "metadata", "resourceVersion")
 	dropZeroes(fields, reflect.TypeOf(desired))
 	intent := &unstructured.Unstructured{Object: fields}
 	intent.SetGroupVersionKind(gvk)

@@ -136,7 +136,10 @@ func TestK23_ChildrenChangedOrDeletedByHandAreRestoredWithOneEvent(t *testing.T)
 			service := &corev1.Service{ObjectMeta: naming.ForHomeserver(hs).ClientService()}
 			update(w, service, func(s *corev1.Service) { s.Spec.Ports[0].Port = 1234 })
 			w.eventually(func() error {
-				return unless(read(w, service).Spec.Ports[0].Port == naming.PortClient, "the port is still wrong")
+				if err := w.Get(w.ctx, client.ObjectKeyFromObject(service), service); err != nil {
+					return err // it may have to be made anew
+				}
+				return unless(service.Spec.Ports[0].Port == naming.PortClient, "the port is still wrong")
 			})
 		},
 		"the server's arguments get one more": func(w *world, hs *matrixv1.Homeserver) {

@@ -68,9 +68,9 @@ type homeserverScope struct {
 	applier    *applier
 
 	// Set by ensureCredentials: what was found and what is used.
-	signingSecret *corev1.Secret
-	claim         *corev1.PersistentVolumeClaim
-	credentials   *credentials.Homeserver
+	existing    credentials.Existing
+	claim       *corev1.PersistentVolumeClaim
+	credentials *credentials.Homeserver
 
 	// Set by buildObjects.
 	objects     []client.Object
@@ -92,12 +92,12 @@ type homeserverScope struct {
 	renewal time.Time
 }
 
-// Reconcile drives one Homeserver towards its spec.
-//
 // +kubebuilder:rbac:groups=matrix.foyer.im,resources=homeservers,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=matrix.foyer.im,resources=homeservers/status,verbs=patch
 // +kubebuilder:rbac:groups=matrix.foyer.im,resources=homeservers/finalizers,verbs=update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile drives one Homeserver towards its spec.
 func (r *HomeserverReconciler) Reconcile(ctx context.Context, hs *matrixv1.Homeserver) (ctrl.Result, error) {
 	s := r.scope(hs)
 	if !hs.DeletionTimestamp.IsZero() {
@@ -265,13 +265,13 @@ func (r *HomeserverReconciler) detectCertManager() (bool, error) {
 	return true, nil
 }
 
-// applyObjects applies what the builders returned, and deletes what they do
-// not return any more.
-//
 // +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services;serviceaccounts;secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list;watch;create;patch;delete
+
+// applyObjects applies what the builders returned, and deletes what they do
+// not return any more.
 func (r *HomeserverReconciler) applyObjects(ctx context.Context, s *homeserverScope) (ctrl.Result, error) {
 	for _, obj := range s.objects {
 		if holdsData(obj) {
@@ -315,10 +315,10 @@ func (r *HomeserverReconciler) tell(s *homeserverScope, obj client.Object, done 
 		"%s %s had been changed or deleted by hand; it is restored. Change the Homeserver instead", kind, obj.GetName())
 }
 
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
+
 // finalize deletes the data of a Homeserver that is being deleted with
 // deletionPolicy Delete. Everything else is left to the garbage collector.
-//
-// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 func (r *HomeserverReconciler) finalize(ctx context.Context, s *homeserverScope) error {
 	if !controllerutil.ContainsFinalizer(s.homeserver, finalizerData) {
 		return nil

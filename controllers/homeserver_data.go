@@ -47,13 +47,13 @@ func (r *HomeserverReconciler) ensureCredentials(ctx context.Context, s *homeser
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.ownedSecrets(s, existing); err != nil {
-		return ctrl.Result{}, err
-	}
 	if s.claim, err = r.dataClaim(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
-	s.signingSecret = existing.SigningKey
+	if err := ownedData(s, existing); err != nil {
+		return ctrl.Result{}, err
+	}
+	s.existing = existing
 	values, err := credentials.ForHomeserver(withKnownKey(s.homeserver, s.claim), existing)
 	if err != nil {
 		return ctrl.Result{}, credentialOutcome(err)
@@ -62,9 +62,12 @@ func (r *HomeserverReconciler) ensureCredentials(ctx context.Context, s *homeser
 	return ctrl.Result{}, nil
 }
 
-// ownedSecrets refuses to take values from, or write to, generated Secrets
-// that someone else made.
-func (r *HomeserverReconciler) ownedSecrets(s *homeserverScope, existing credentials.Existing) error {
+// ownedData refuses to take anything from, or write to, a volume or generated
+// Secrets that someone else made.
+func ownedData(s *homeserverScope, existing credentials.Existing) error {
+	if s.claim != nil && !s.applier.labelled(s.claim) {
+		return notOwned("PersistentVolumeClaim", s.claim.Name)
+	}
 	generated := []*corev1.Secret{existing.SigningKey, existing.Admins}
 	if s.homeserver.Spec.Registration.TokenSecretRef == nil {
 		generated = append(generated, existing.RegistrationTokens)
@@ -149,6 +152,7 @@ func (r *HomeserverReconciler) keepData(ctx context.Context, s *homeserverScope)
 	if lost := lostVolume(s); lost != nil {
 		return ctrl.Result{}, lost
 	}
+	derive(s)
 	if s.claim == nil {
 		if err := r.applyCredentials(ctx, s); err != nil {
 			return ctrl.Result{}, err
@@ -174,11 +178,22 @@ func lostVolume(s *homeserverScope) error {
 	switch {
 	case s.claim != nil && s.claim.Status.Phase == corev1.ClaimLost:
 		return invalid(matrixv1.ReasonDataLost, "the disk behind PersistentVolumeClaim "+name+" is gone: restore the claim from a backup; no blank one takes its place")
-	case s.claim != nil || s.signingSecret == nil || s.signingSecret.Annotations[annotationVolume] == "":
+	case s.claim != nil || s.existing.SigningKey == nil || s.existing.SigningKey.Annotations[annotationVolume] == "":
 		return nil
 	}
 	return invalid(matrixv1.ReasonDataLost, "PersistentVolumeClaim "+name+", which held this server's data, is gone: restore it, with its labels, from a backup; no blank one takes its place. "+
-		"To begin again without the data, remove the annotation "+annotationVolume+" from Secret "+s.signingSecret.Name)
+		"To begin again without the data, remove the annotation "+annotationVolume+" from Secret "+s.existing.SigningKey.Name)
+}
+
+// derive notes on each Secret of credentials the version that it was made from.
+func derive(s *homeserverScope) {
+	for _, read := range []*corev1.Secret{s.existing.SigningKey, s.existing.Admins, s.existing.RegistrationTokens} {
+		for _, obj := range s.objects {
+			if secret, ok := obj.(*corev1.Secret); ok && read != nil && secret.Name == read.Name {
+				secret.ResourceVersion = read.ResourceVersion
+			}
+		}
+	}
 }
 
 // applyCredentials applies the Secrets of credentials.
@@ -188,7 +203,7 @@ func (r *HomeserverReconciler) applyCredentials(ctx context.Context, s *homeserv
 		if !ok || !holdsData(secret) {
 			continue
 		}
-		if secret.Name == s.names.SigningKeySecret().Name && s.claim != nil {
+		if s.claim != nil && secret.Name == s.names.SigningKeySecret().Name {
 			annotate(secret, annotationVolume, string(s.claim.UID))
 		}
 		done, err := s.applier.apply(ctx, secret)

@@ -24,11 +24,11 @@ import (
 	"github.com/foyer-matrix/foyer/internal/naming"
 )
 
-// observeWorkload reads back the StatefulSet, its pods and, while pods are
-// missing, why they could not be created.
-//
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
+
+// observeWorkload reads back the StatefulSet, its pods and, while pods are
+// missing, why they could not be created.
 func (r *HomeserverReconciler) observeWorkload(ctx context.Context, s *homeserverScope) (ctrl.Result, error) {
 	name := s.names.StatefulSet()
 	var set appsv1.StatefulSet
@@ -108,10 +108,11 @@ func (r *HomeserverReconciler) observeReferences(ctx context.Context, s *homeser
 	return ctrl.Result{}, nil
 }
 
+// +kubebuilder:rbac:groups=cert-manager.io,resources=issuers,verbs=get
+// +kubebuilder:rbac:groups=cert-manager.io,resources=clusterissuers,verbs=get,roleName=foyer-operator-cluster
+
 // observeIssued mirrors the state of the Certificates that cert-manager is
 // asked for.
-//
-// +kubebuilder:rbac:groups=cert-manager.io,resources=issuers;clusterissuers,verbs=get
 func (r *HomeserverReconciler) observeIssued(ctx context.Context, s *homeserverScope) error {
 	tls := s.homeserver.Spec.TLS
 	if tls == nil || tls.IssuerRef == nil {

@@ -58,10 +58,10 @@ type ManagerOptions struct {
 	WaitInterval, StalledInterval time.Duration
 }
 
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=foyer-system,resources=leases,verbs=get;create;update
+
 // NewManager returns a manager with every controller of the operator, ready to
 // be started.
-//
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=foyer-system,resources=leases,verbs=get;create;update
 func NewManager(ctx context.Context, config *rest.Config, options ManagerOptions) (ctrl.Manager, error) {
 	settings := options.Manager
 	settings.Scheme = NewScheme()
