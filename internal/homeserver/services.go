@@ -56,7 +56,7 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 		api: clientapi.New(clientapi.Options{
 			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Stream: str,
 		}),
-		background: []func(context.Context) error{a.Run, str.Run},
+		background: []func(context.Context) error{a.Run, str.Run, keys.Run},
 		drain:      str.Drain,
 	}, nil
 }

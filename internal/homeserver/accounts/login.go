@@ -44,7 +44,9 @@ const (
 //
 // Errors for clients: M_FORBIDDEN, the same for a wrong password and a user
 // that does not exist; M_USER_DEACTIVATED; M_LIMIT_EXCEEDED when the account
-// is guessed at too often, from wherever; M_INVALID_PARAM for a bad device id.
+// is guessed at too often, from wherever; M_INVALID_PARAM for a bad device id;
+// M_FORBIDDEN for one that is the name of a cross-signing key, because a
+// signature by the device could pass for one by the key.
 func (s *Service) Login(ctx context.Context, l Login) (*Session, error) {
 	if err := checkDevice(l.DeviceID); err != nil {
 		return nil, err
@@ -59,6 +61,13 @@ func (s *Service) Login(ctx context.Context, l Login) (*Session, error) {
 	u, err := s.checkPassword(ctx, id, l.Password)
 	if err != nil {
 		return nil, err
+	}
+	taken, err := s.Store.IsCrossSigningKey(ctx, u.ID, l.DeviceID)
+	if err != nil {
+		return nil, err
+	}
+	if taken {
+		return nil, matrixerr.Forbidden("this device id is the name of a cross-signing key")
 	}
 	n, err := s.Store.CountDevices(ctx, u.ID)
 	if err != nil {

@@ -33,6 +33,7 @@ type accountStore interface {
 	Devices(ctx context.Context, user string) ([]store.Device, error)
 	Device(ctx context.Context, user, device string) (store.Device, error)
 	CountDevices(ctx context.Context, user string) (int64, error)
+	IsCrossSigningKey(ctx context.Context, user, name string) (bool, error)
 	DeleteDevices(ctx context.Context, user string, devices []string) error
 	RenameDevice(ctx context.Context, user, device, name string) error
 	RecordVisits(ctx context.Context, visits []store.Visit) error

@@ -60,6 +60,8 @@ func (a *API) Routes() []httpapi.Route {
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.keyRoutes(),
+		a.crossSigningRoutes(),
+		a.keyBackupRoutes(),
 		a.createRoomRoutes(),
 		a.membershipRoutes(),
 		a.sendRoutes(),

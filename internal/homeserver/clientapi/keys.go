@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
 
 // maxKeysBody is the largest body of the requests that carry many keys.
@@ -23,40 +25,39 @@ func (a *API) keyRoutes() []httpapi.Route {
 		{Method: "POST", Path: "/_matrix/client/v3/keys/upload", Auth: httpapi.User, MaxBody: maxKeysBody, Handler: httpapi.JSON(a.uploadKeys)},
 		{Method: "POST", Path: "/_matrix/client/v3/keys/query", Auth: httpapi.User, MaxBody: maxKeysBody, Handler: httpapi.JSON(a.queryKeys)},
 		{Method: "POST", Path: "/_matrix/client/v3/keys/claim", Auth: httpapi.User, MaxBody: maxKeysBody, Handler: httpapi.JSON(a.claimKeys)},
-		{Method: "POST", Path: "/_matrix/client/v3/keys/signatures/upload", Auth: httpapi.User, MaxBody: maxKeysBody, Handler: httpapi.JSON(a.uploadSignatures)},
+		{Method: "GET", Path: "/_matrix/client/v3/keys/changes", Auth: httpapi.User, Handler: httpapi.JSON(a.keyChanges)},
 		{Method: "PUT", Path: "/_matrix/client/v3/sendToDevice/{eventType}/{txnId}", Auth: httpapi.User, MaxBody: maxKeysBody, Handler: httpapi.JSON(a.sendToDevice)},
 	}
 }
 
 // e2eeError translates the refusals of package e2ee.
 func e2eeError(err error) error {
+	var wrong *e2ee.WrongVersionError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &wrong):
+		return matrixerr.New(http.StatusForbidden, matrixerr.CodeWrongRoomKeysVersion, err.Error()).
+			With("current_version", wrong.Current)
 	case errors.Is(err, e2ee.ErrTooLarge):
 		return matrixerr.TooLarge(err.Error())
-	case errors.Is(err, e2ee.ErrKeyTaken):
-		return matrixerr.New(http.StatusBadRequest, matrixerr.CodeInvalidParam, err.Error())
+	case errors.Is(err, e2ee.ErrKeyTaken), errors.Is(err, e2ee.ErrMismatch):
+		return matrixerr.InvalidParam(err.Error())
 	case errors.Is(err, e2ee.ErrSignature):
-		return matrixerr.New(http.StatusBadRequest, matrixerr.CodeInvalidSignature, err.Error())
+		return matrixerr.BadRequest(matrixerr.CodeInvalidSignature, err.Error())
 	case errors.Is(err, e2ee.ErrNoMasterKey):
-		return matrixerr.New(http.StatusBadRequest, matrixerr.CodeMissingParam, err.Error())
+		return matrixerr.BadRequest(matrixerr.CodeMissingParam, err.Error())
+	case errors.Is(err, e2ee.ErrKeyIsDevice):
+		return matrixerr.Forbidden(err.Error())
 	case errors.Is(err, e2ee.ErrInvalid):
 		return matrixerr.BadJSON(err.Error())
+	case errors.Is(err, store.ErrTooMany):
+		return matrixerr.New(http.StatusForbidden, matrixerr.CodeResourceLimitExceeded, err.Error())
 	case errors.Is(err, store.ErrNotFound):
 		return matrixerr.NotFound(err.Error())
 	default:
 		return err
 	}
-}
-
-// userID parses a key of a map by user.
-func userID(s string) (event.UserID, error) {
-	user, err := event.ParseUserID(s)
-	if err != nil {
-		return "", matrixerr.New(http.StatusBadRequest, matrixerr.CodeInvalidParam, err.Error())
-	}
-	return user, nil
 }
 
 type uploadKeysRequest struct {
@@ -71,6 +72,7 @@ type uploadKeysResponse struct {
 
 // uploadKeys stores identity, one-time and fallback keys of the caller's device.
 //
+// POST /_matrix/client/v3/keys/upload
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysupload
 func (a *API) uploadKeys(ctx context.Context, caller httpapi.Caller, req *uploadKeysRequest) (*uploadKeysResponse, error) {
 	upload := e2ee.Upload{DeviceKeys: req.DeviceKeys, OneTimeKeys: req.OneTimeKeys, FallbackKeys: req.FallbackKeys}
@@ -82,7 +84,7 @@ func (a *API) uploadKeys(ctx context.Context, caller httpapi.Caller, req *upload
 }
 
 type queryKeysRequest struct {
-	DeviceKeys map[string][]string `json:"device_keys" required:"true"`
+	DeviceKeys map[event.UserID][]string `json:"device_keys" required:"true"`
 }
 
 type queryKeysResponse struct {
@@ -95,17 +97,10 @@ type queryKeysResponse struct {
 
 // queryKeys returns identity and cross-signing keys of users.
 //
+// POST /_matrix/client/v3/keys/query
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysquery
 func (a *API) queryKeys(ctx context.Context, caller httpapi.Caller, req *queryKeysRequest) (*queryKeysResponse, error) {
-	wanted := make(map[event.UserID][]string, len(req.DeviceKeys))
-	for name, devices := range req.DeviceKeys {
-		user, err := userID(name)
-		if err != nil {
-			return nil, err
-		}
-		wanted[user] = devices
-	}
-	keys, err := a.e2ee.Query(ctx, caller.UserID, wanted)
+	keys, err := a.e2ee.Query(ctx, caller.UserID, req.DeviceKeys)
 	if err != nil {
 		return nil, e2eeError(err)
 	}
@@ -113,7 +108,7 @@ func (a *API) queryKeys(ctx context.Context, caller httpapi.Caller, req *queryKe
 }
 
 type claimKeysRequest struct {
-	OneTimeKeys map[string]map[string]string `json:"one_time_keys" required:"true"`
+	OneTimeKeys map[event.UserID]map[string]string `json:"one_time_keys" required:"true"`
 }
 
 type claimKeysResponse struct {
@@ -123,86 +118,60 @@ type claimKeysResponse struct {
 
 // claimKeys takes one-time keys of devices.
 //
+// POST /_matrix/client/v3/keys/claim
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysclaim
 func (a *API) claimKeys(ctx context.Context, _ httpapi.Caller, req *claimKeysRequest) (*claimKeysResponse, error) {
-	wanted := make(map[event.UserID]map[string]string, len(req.OneTimeKeys))
-	for name, devices := range req.OneTimeKeys {
-		user, err := userID(name)
-		if err != nil {
-			return nil, err
-		}
-		wanted[user] = devices
-	}
-	keys, err := a.e2ee.Claim(ctx, wanted)
+	keys, err := a.e2ee.Claim(ctx, req.OneTimeKeys)
 	if err != nil {
 		return nil, e2eeError(err)
 	}
 	return &claimKeysResponse{keys, map[string]json.RawMessage{}}, nil
 }
 
-type uploadSignaturesRequest struct {
-	Objects json.RawMessage `body:"raw"`
+type keyChangesRequest struct {
+	From string `query:"from" required:"true"`
+	To   string `query:"to" required:"true"`
 }
 
-type uploadSignaturesResponse struct {
-	Failures map[string]map[string]*matrixerr.Error `json:"failures"`
+type keyChangesResponse struct {
+	Changed []event.UserID `json:"changed"`
+	Left    []event.UserID `json:"left"`
 }
 
-// uploadSignatures stores signatures that the caller made on keys. Each one
-// that does not verify is a failure of its own.
+// keyChanges tells whose devices or keys changed between two sync tokens.
 //
-// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keyssignaturesupload
-func (a *API) uploadSignatures(ctx context.Context, caller httpapi.Caller, req *uploadSignaturesRequest) (*uploadSignaturesResponse, error) {
-	var byName map[string]map[string]json.RawMessage
-	if err := json.Unmarshal(req.Objects, &byName); err != nil {
-		return nil, matrixerr.BadJSON("body must map user ids to key ids to signed objects")
+// GET /_matrix/client/v3/keys/changes
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3keyschanges
+func (a *API) keyChanges(ctx context.Context, caller httpapi.Caller, req *keyChangesRequest) (*keyChangesResponse, error) {
+	from, err := stream.ParseToken(req.From)
+	if err != nil {
+		return nil, matrixerr.InvalidParam("from is no token of this server")
 	}
-	objects := make(map[event.UserID]map[string]json.RawMessage, len(byName))
-	for name, byKey := range byName {
-		user, err := userID(name)
-		if err != nil {
-			return nil, err
-		}
-		objects[user] = byKey
+	to, err := stream.ParseToken(req.To)
+	if err != nil {
+		return nil, matrixerr.InvalidParam("to is no token of this server")
 	}
-	failures, err := a.e2ee.UploadSignatures(ctx, caller.UserID, objects)
+	changed, left, err := a.stream.DeviceLists(ctx, caller.UserID, from.Pos, to.Pos)
 	if err != nil {
 		return nil, err
 	}
-	answer := &uploadSignaturesResponse{map[string]map[string]*matrixerr.Error{}}
-	for user, byKey := range failures {
-		answer.Failures[user] = map[string]*matrixerr.Error{}
-		for keyID, failure := range byKey {
-			var refusal *matrixerr.Error
-			if !errors.As(e2eeError(failure), &refusal) {
-				return nil, failure
-			}
-			answer.Failures[user][keyID] = refusal
-		}
-	}
-	return answer, nil
+	// Empty lists are lists, not null.
+	return &keyChangesResponse{slices.Concat([]event.UserID{}, changed), slices.Concat([]event.UserID{}, left)}, nil
 }
 
 type sendToDeviceRequest struct {
-	EventType string                                `path:"eventType"`
-	TxnID     string                                `path:"txnId"`
-	Messages  map[string]map[string]json.RawMessage `json:"messages" required:"true"`
+	EventType string                                      `path:"eventType"`
+	TxnID     string                                      `path:"txnId"`
+	Messages  map[event.UserID]map[string]json.RawMessage `json:"messages" required:"true"`
 }
 
 // sendToDevice queues messages for devices, once for a transaction id.
 //
+// PUT /_matrix/client/v3/sendToDevice/{eventType}/{txnId}
 // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3sendtodeviceeventtypetxnid
 func (a *API) sendToDevice(ctx context.Context, caller httpapi.Caller, req *sendToDeviceRequest) (*httpapi.Empty, error) {
-	messages := make(map[event.UserID]map[string]json.RawMessage, len(req.Messages))
-	for name, byDevice := range req.Messages {
-		user, err := userID(name)
-		if err != nil {
-			return nil, err
-		}
-		messages[user] = byDevice
-	}
 	err := a.e2ee.SendToDevice(ctx, e2ee.ToDevice{
-		Sender: caller.UserID, SenderDevice: caller.DeviceID, Type: req.EventType, TxnID: req.TxnID, Messages: messages,
+		Sender: caller.UserID, SenderDevice: caller.DeviceID, Type: req.EventType, TxnID: req.TxnID, Messages: req.Messages,
 	})
 	return nil, e2eeError(err)
 }

@@ -5,7 +5,9 @@ package e2ee
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
@@ -21,166 +23,220 @@ const (
 // CrossSigning is a POST /keys/device_signing/upload; absent keys are nil.
 type CrossSigning struct{ Master, SelfSigning, UserSigning json.RawMessage }
 
-// crossSigningKeys returns the stored cross-signing keys of one user, by usage.
-func (s *Service) crossSigningKeys(ctx context.Context, user string) (map[string]signedObject, error) {
-	all, err := s.store.CrossSigningKeysOf(ctx, []string{user})
+// crossSigningKeys are the stored cross-signing keys of one user, by usage.
+type crossSigningKeys map[string]store.CrossSigningKey
+
+func (s *Service) crossSigningKeys(ctx context.Context, user string) (crossSigningKeys, error) {
+	all, err := s.crossSigningKeysOf(ctx, []string{user})
+	return all[user], err
+}
+
+// crossSigningKeysOf returns the cross-signing keys of users, by user.
+func (s *Service) crossSigningKeysOf(ctx context.Context, users []string) (map[string]crossSigningKeys, error) {
+	all, err := s.store.CrossSigningKeysOf(ctx, users)
 	if err != nil {
 		return nil, fmt.Errorf("read cross-signing keys: %w", err)
 	}
-	byUsage := map[string]signedObject{}
+	byUser := map[string]crossSigningKeys{}
 	for _, k := range all {
-		object, err := parseSigned(k.Keys, "stored "+k.Usage+" key")
-		if err != nil {
-			return nil, err
+		if byUser[k.UserID] == nil {
+			byUser[k.UserID] = crossSigningKeys{}
 		}
-		byUsage[k.Usage] = object
+		byUser[k.UserID][k.Usage] = k
 	}
-	return byUsage, nil
+	return byUser, nil
 }
 
-// ReplacesCrossSigning tells whether the upload would replace a master key
-// that exists, which needs the user to authenticate again; the first upload
-// and a repeated one do not.
-// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysdevice_signingupload
-func (s *Service) ReplacesCrossSigning(ctx context.Context, user event.UserID, u CrossSigning) (bool, error) {
-	stored, err := s.crossSigningKeys(ctx, string(user))
-	if err != nil {
-		return false, err
+// addTo adds the public key of a usage to keys, if there is one.
+func (c crossSigningKeys) addTo(keys keySet, usage string) error {
+	k, ok := c[usage]
+	if !ok {
+		return nil
 	}
-	if _, ok := stored[usageMaster]; !ok {
-		return false, nil
-	}
-	for usage, raw := range u.byUsage() {
-		key, err := parseSigned(raw, usage+" key")
-		if err != nil {
-			return false, err
-		}
-		if old, ok := stored[usage]; !ok || !old.sameKey(key) {
-			return true, nil
-		}
-	}
-	return false, nil
+	public, err := decodeKey(k.PublicKey)
+	keys[signingAlgorithm+k.PublicKey] = public
+	return err
 }
 
-func (u CrossSigning) byUsage() map[string]json.RawMessage {
-	given := map[string]json.RawMessage{}
-	for usage, raw := range map[string]json.RawMessage{
-		usageMaster: u.Master, usageSelfSigning: u.SelfSigning, usageUserSigning: u.UserSigning,
-	} {
-		if raw != nil {
-			given[usage] = raw
-		}
-	}
-	return given
-}
+// uploadAttempts is how often an upload begins anew because another device
+// of the user was faster.
+const uploadAttempts = 5
 
 // UploadCrossSigning stores cross-signing keys. The signing keys must be
-// signed by the master key that is uploaded with them or stored already.
+// signed by the master key that is uploaded with them or stored already. A
+// new master key without them makes the old ones worthless; they are dropped.
 //
-// Errors: ErrInvalid, ErrNoMasterKey, ErrSignature.
-func (s *Service) UploadCrossSigning(ctx context.Context, user event.UserID, u CrossSigning) error {
-	keys := map[string]signedObject{}
-	for usage, raw := range u.byUsage() {
-		key, err := parseCrossSigning(user, usage, raw)
+// confirm is called before keys of a user who has a master key are replaced
+// or added to, and has to make sure that it is the user who wants this. The
+// first upload and a repeated one need no confirmation.
+//
+// Errors: ErrInvalid, ErrTooLarge, ErrNoMasterKey, ErrSignature, ErrKeyIsDevice, and those of confirm.
+//
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysdevice_signingupload
+func (s *Service) UploadCrossSigning(ctx context.Context, user event.UserID, u CrossSigning, confirm func() error) error {
+	given, err := u.parse(user)
+	if err != nil {
+		return err
+	}
+	confirmed := false
+	for range uploadAttempts {
+		p, err := s.plan(ctx, string(user), given)
 		if err != nil {
 			return err
 		}
-		keys[usage] = key
-	}
-	stored, err := s.crossSigningKeys(ctx, string(user))
-	if err != nil {
-		return err
-	}
-	master, ok := keys[usageMaster]
-	if !ok {
-		master, ok = stored[usageMaster]
-	}
-	if !ok {
-		return fmt.Errorf("%w: upload a master key first", ErrNoMasterKey)
-	}
-	if err := signedByMaster(user, master, keys); err != nil {
-		return err
-	}
-	var changed []store.CrossSigningKey
-	for _, usage := range sortedKeys(keys) {
-		if old, ok := stored[usage]; !ok || !old.sameKey(keys[usage]) {
-			changed = append(changed, store.CrossSigningKey{UserID: string(user), Usage: usage, Keys: keys[usage].raw})
+		if p.needsConfirmation() && !confirmed {
+			if err := confirm(); err != nil {
+				return err
+			}
+			confirmed = true
+		}
+		err = s.carryOut(ctx, p)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
 		}
 	}
-	if len(changed) == 0 {
-		return nil
-	}
-	if err := s.store.PutCrossSigningKeys(ctx, string(user), changed, nil); err != nil {
-		return fmt.Errorf("store cross-signing keys: %w", err)
-	}
-	return nil
+	return fmt.Errorf("store cross-signing keys: %w", store.ErrConflict)
 }
 
-// parseCrossSigning checks the shape of one cross-signing key.
-func parseCrossSigning(user event.UserID, usage string, raw json.RawMessage) (signedObject, error) {
-	key, err := parseSigned(raw, usage+" key")
-	if err != nil {
-		return key, err
+// uploadedKey is a cross-signing key of a request.
+type uploadedKey struct {
+	signedObject
+	store.CrossSigningKey
+	set keySet // this key alone
+}
+
+// parse checks the shape of each key.
+func (u CrossSigning) parse(user event.UserID) (map[string]uploadedKey, error) {
+	given := map[string]uploadedKey{}
+	for usage, raw := range map[string]json.RawMessage{
+		usageMaster: u.Master, usageSelfSigning: u.SelfSigning, usageUserSigning: u.UserSigning,
+	} {
+		if raw == nil {
+			continue
+		}
+		key, err := parseCrossSigning(user, usage, raw)
+		if err != nil {
+			return nil, err
+		}
+		given[usage] = key
 	}
-	if got, _ := key.fields.String("user_id"); got != string(user) {
-		return key, fmt.Errorf("%w: user_id of the %s key must be %s", ErrInvalid, usage, user)
+	return given, nil
+}
+
+func parseCrossSigning(user event.UserID, usage string, raw json.RawMessage) (uploadedKey, error) {
+	object, err := parseSigned(raw, usage+" key")
+	if err != nil {
+		return uploadedKey{}, err
+	}
+	if got, _ := object.fields.String("user_id"); got != string(user) {
+		return uploadedKey{}, fmt.Errorf("%w: user_id of the %s key must be %s", ErrInvalid, usage, user)
 	}
 	found := false
-	list, _ := key.fields.Get("usage")
+	list, _ := object.fields.Get("usage")
 	event.EachElement(list, func(value []byte) bool {
 		got, _ := event.StringValue(value)
 		found = found || got == usage
 		return true
 	})
 	if !found {
-		return key, fmt.Errorf("%w: usage of the %s key must contain %q", ErrInvalid, usage, usage)
+		return uploadedKey{}, fmt.Errorf("%w: usage of the %s key must contain %q", ErrInvalid, usage, usage)
 	}
-	_, _, err = key.publicKey()
-	return key, err
+	name, public, err := object.publicKey()
+	return uploadedKey{
+		signedObject:    object,
+		CrossSigningKey: store.CrossSigningKey{UserID: string(user), Usage: usage, PublicKey: name, Keys: object.raw},
+		set:             keySet{signingAlgorithm + name: public},
+	}, err
 }
 
-func signedByMaster(user event.UserID, master signedObject, keys map[string]signedObject) error {
-	id, public, err := master.publicKey()
+// crossSigningPlan is what an upload would do to the keys as they are.
+type crossSigningPlan struct {
+	user       string
+	stored     crossSigningKeys
+	changed    []store.CrossSigningKey
+	drop       []string
+	signatures []store.KeySignature
+}
+
+func (p crossSigningPlan) needsConfirmation() bool {
+	_, ok := p.stored[usageMaster]
+	return ok && len(p.changed) > 0
+}
+
+// plan compares an upload with what is stored and verifies its signatures.
+func (s *Service) plan(ctx context.Context, user string, given map[string]uploadedKey) (crossSigningPlan, error) {
+	p := crossSigningPlan{user: user}
+	own, err := s.ownKeys(ctx, user)
 	if err != nil {
-		return err
+		return p, err
+	}
+	p.stored = own.cross
+	master := keySet{}
+	if m, ok := given[usageMaster]; ok {
+		master = m.set
+	} else if err := own.cross.addTo(master, usageMaster); err != nil {
+		return p, err
+	}
+	if len(master) == 0 {
+		return p, fmt.Errorf("%w: upload a master key first", ErrNoMasterKey)
+	}
+	signers := map[string]keySet{usageMaster: own.devicesAnd(master), usageSelfSigning: master, usageUserSigning: master}
+	for _, usage := range sortedKeys(given) {
+		key := given[usage]
+		signatures, err := key.verified(user, signers[usage], user, key.PublicKey)
+		if err != nil {
+			return p, err
+		}
+		if usage != usageMaster && len(signatures) == 0 {
+			return p, fmt.Errorf("%w: the %s key must be signed by the master key", ErrSignature, usage)
+		}
+		p.signatures = append(p.signatures, signatures...)
+		if old, ok := p.stored[usage]; !ok || !key.same(old.Keys) {
+			p.changed = append(p.changed, key.CrossSigningKey)
+		}
+		if _, ok := own.devices[key.PublicKey]; ok {
+			return p, fmt.Errorf("%w: %s", ErrKeyIsDevice, key.PublicKey)
+		}
+	}
+	p.signatures = without(p.signatures, own.signatures)
+	p.dropUnsigned(given)
+	return p, nil
+}
+
+// dropUnsigned lets signing keys go that a new master key has not signed.
+func (p *crossSigningPlan) dropUnsigned(given map[string]uploadedKey) {
+	if !slices.ContainsFunc(p.changed, func(k store.CrossSigningKey) bool { return k.Usage == usageMaster }) {
+		return
 	}
 	for _, usage := range []string{usageSelfSigning, usageUserSigning} {
-		if key, ok := keys[usage]; ok {
-			if err := key.verify(string(user), id, public); err != nil {
-				return err
-			}
+		_, replaced := given[usage]
+		if _, ok := p.stored[usage]; ok && !replaced {
+			p.drop = append(p.drop, usage)
 		}
 	}
-	return nil
 }
 
-// queryCrossSigning adds the cross-signing keys of the users asked for.
-func (s *Service) queryCrossSigning(ctx context.Context, answer *Keys, viewer string, signatures map[keyName][]store.KeySignature) error {
-	all, err := s.store.CrossSigningKeysOf(ctx, sortedKeys(answer.Devices))
-	if err != nil {
-		return fmt.Errorf("read cross-signing keys: %w", err)
+func (s *Service) carryOut(ctx context.Context, p crossSigningPlan) error {
+	if len(p.changed) == 0 && len(p.signatures) == 0 {
+		return nil
 	}
-	for _, k := range all {
-		key, err := parseSigned(k.Keys, "stored "+k.Usage+" key")
-		if err != nil {
-			return err
+	if len(p.changed) == 0 {
+		if err := s.store.PutSignatures(ctx, p.user, p.signatures); err != nil {
+			return fmt.Errorf("store signatures: %w", err)
 		}
-		id, _, err := key.publicKey()
-		if err != nil {
-			return err
-		}
-		out := key.merged(signatures[keyName{k.UserID, publicPart(id)}])
-		switch k.Usage {
-		case usageMaster:
-			answer.Master[k.UserID] = out
-		case usageSelfSigning:
-			answer.SelfSigning[k.UserID] = out
-		case usageUserSigning:
-			// Only its owner may see whom a user has verified.
-			if k.UserID == viewer {
-				answer.UserSigning[k.UserID] = out
-			}
-		}
+		return nil
+	}
+	change := store.CrossSigningChange{UserID: p.user, Keys: p.changed, Drop: p.drop, Signatures: p.signatures}
+	for _, usage := range sortedKeys(p.stored) {
+		change.Old = append(change.Old, p.stored[usage])
+	}
+	isMaster := func(k store.CrossSigningKey) bool { return k.Usage == usageMaster }
+	if master, ok := p.stored[usageMaster]; ok && !slices.ContainsFunc(p.changed, isMaster) {
+		// The signatures were verified with it, so it has to be there still.
+		change.Keys = append(change.Keys, master)
+	}
+	if err := s.store.ChangeCrossSigning(ctx, change); err != nil {
+		return fmt.Errorf("store cross-signing keys: %w", err)
 	}
 	return nil
 }

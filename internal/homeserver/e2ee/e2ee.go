@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package e2ee keeps what end-to-end encryption needs of a server: devices'
-// identity keys, one-time keys, cross-signing keys and their signatures, and
-// messages from device to device. The server verifies every signature that
-// it stores, and sees no message.
+// identity keys, one-time keys, cross-signing keys and their signatures,
+// messages from device to device, and backups of room keys. The server
+// verifies every signature on a key that it stores, and sees no message.
 //
 // https://spec.matrix.org/v1.19/client-server-api/#end-to-end-encryption
 package e2ee
@@ -33,17 +33,20 @@ var (
 	ErrNoMasterKey = errors.New("no master key")
 	// ErrTooLarge: a message or key is larger than allowed.
 	ErrTooLarge = errors.New("too large")
+	// ErrMismatch: a member contradicts what is stored.
+	ErrMismatch = errors.New("does not match")
+	// ErrKeyIsDevice: a cross-signing key is called like a device.
+	ErrKeyIsDevice = errors.New("key id in use by a device")
 )
 
 // keyStore is what this package needs of the store.
 type keyStore interface {
-	PutDeviceKeys(ctx context.Context, k store.DeviceKeys) error
+	UploadKeys(ctx context.Context, u store.KeyUpload) error
 	DeviceKeysOf(ctx context.Context, users []string) ([]store.DeviceKeys, error)
-	PutCrossSigningKeys(ctx context.Context, user string, keys []store.CrossSigningKey, signatures []store.KeySignature) error
+	ChangeCrossSigning(ctx context.Context, c store.CrossSigningChange) error
 	CrossSigningKeysOf(ctx context.Context, users []string) ([]store.CrossSigningKey, error)
-	SignaturesOn(ctx context.Context, users []string) ([]store.KeySignature, error)
+	SignaturesOn(ctx context.Context, users []string, viewer string) ([]store.KeySignature, error)
 	PutSignatures(ctx context.Context, signer string, signatures []store.KeySignature) error
-	AddOneTimeKeys(ctx context.Context, user, device string, keys, fallback []store.OneTimeKey) error
 	ClaimKeys(ctx context.Context, claims []store.Claim) (map[store.Claim]store.OneTimeKey, error)
 	CountKeys(ctx context.Context, user, device string) (store.KeyCounts, error)
 	SendToDevice(ctx context.Context, txn store.TxnKey, now int64, messages []store.ToDeviceMessage) error
@@ -52,9 +55,33 @@ type keyStore interface {
 	DeviceIDs(ctx context.Context, user string) ([]string, error)
 }
 
+// backupStore is what this package needs of the store for key backups.
+type backupStore interface {
+	CreateKeyBackup(ctx context.Context, b store.KeyBackup, atMost int64) (int64, error)
+	KeyBackup(ctx context.Context, user string, version int64) (store.KeyBackup, error)
+	CurrentKeyBackup(ctx context.Context, user string) (store.KeyBackup, error)
+	LastKeyBackup(ctx context.Context, user string) (int64, error)
+	SetKeyBackupAuth(ctx context.Context, user string, version int64, authData []byte) error
+	PutBackupKeys(ctx context.Context, b store.KeyBackup, keys []store.BackupKey, atMost int64) (store.KeyBackup, error)
+	BackupKeys(ctx context.Context, b store.KeyBackup, after store.BackupKey, limit int) ([]store.BackupKey, error)
+	RoomBackupKeys(ctx context.Context, b store.KeyBackup, after store.BackupKey, limit int) ([]store.BackupKey, error)
+	BackupKey(ctx context.Context, b store.KeyBackup, room, session string) (store.BackupKey, error)
+	DeleteBackupKeys(ctx context.Context, b store.KeyBackup, room, session string, limit int) (store.KeyBackup, bool, error)
+	DeleteKeyBackup(ctx context.Context, user string, version int64) error
+	PurgeKeyBackup(ctx context.Context, user string, version int64, limit int) (bool, error)
+	UnfinishedKeyBackups(ctx context.Context) ([]store.KeyBackup, error)
+}
+
+// Store is what this package needs of the store; *store.Store is one.
+type Store interface {
+	keyStore
+	backupStore
+}
+
 // Service implements the rules; it is safe for concurrent use.
 type Service struct {
 	store  keyStore
+	backup backupStore
 	server event.ServerName
 	now    func() time.Time
 
@@ -67,8 +94,8 @@ type Service struct {
 const maxCachedUsers = 10_000
 
 // New returns the service of one server. log tells it what other replicas change.
-func New(s keyStore, log *store.Log, server event.ServerName, now func() time.Time) *Service {
-	e := &Service{store: s, server: server, now: now, counts: map[string]map[string]store.KeyCounts{}}
+func New(s Store, log *store.Log, server event.ServerName, now func() time.Time) *Service {
+	e := &Service{store: s, backup: s, server: server, now: now, counts: map[string]map[string]store.KeyCounts{}}
 	log.Follow(e.follow)
 	return e
 }
@@ -134,6 +161,6 @@ func (s *Service) remember(user, device string, counts store.KeyCounts, seen int
 }
 
 // sortedKeys returns the keys of m in order, so that work is deterministic.
-func sortedKeys[V any](m map[string]V) []string {
+func sortedKeys[K ~string, V any](m map[K]V) []K {
 	return slices.Sorted(maps.Keys(m))
 }

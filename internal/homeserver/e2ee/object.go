@@ -8,18 +8,26 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // maxKeyBytes is the largest key object that is stored.
 const maxKeyBytes = 64 << 10
 
+// signingAlgorithm is how the ids of all signing keys begin.
+const signingAlgorithm = "ed25519:"
+
 // signedObject is a JSON object with signatures, as keys are. Fields are
 // looked up by their exact names.
 type signedObject struct {
-	raw    []byte // canonical, without "unsigned"
+	// raw is what is signed and stored: canonical, without signatures and unsigned.
+	raw    []byte
 	fields event.Object
+	// signatures are as given, by signer and key id; none of them is verified.
+	signatures map[string]map[string]string
 }
 
 // parseSigned canonicalises raw. what names it in errors.
@@ -31,108 +39,125 @@ func parseSigned(raw []byte, what string) (signedObject, error) {
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return signedObject{}, fmt.Errorf("%w: %s must be an object", ErrInvalid, what)
 	}
+	object := signedObject{}
+	if given, ok := fields["signatures"]; ok {
+		if err := json.Unmarshal(given, &object.signatures); err != nil {
+			return object, fmt.Errorf("%w: signatures of %s must map users to key ids to signatures", ErrInvalid, what)
+		}
+	}
+	delete(fields, "signatures")
 	delete(fields, "unsigned")
 	plain, err := json.Marshal(fields)
 	if err != nil {
-		return signedObject{}, fmt.Errorf("encode %s: %w", what, err)
+		return object, fmt.Errorf("encode %s: %w", what, err)
 	}
-	canonical, err := event.Canonical(plain, true)
-	if err != nil {
-		return signedObject{}, fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
+	if object.raw, err = event.Canonical(plain, true); err != nil {
+		return object, fmt.Errorf("%w: %s: %w", ErrInvalid, what, err)
 	}
-	object, ok := event.ParseObject(canonical)
-	if !ok {
-		return signedObject{}, fmt.Errorf("%w: %s must be an object", ErrInvalid, what)
-	}
-	return signedObject{canonical, object}, nil
+	object.fields, _ = event.ParseObject(object.raw)
+	return object, nil
 }
 
-// sameKey tells whether two objects are equal but for their signatures.
-func (o signedObject) sameKey(other signedObject) bool {
-	return bytes.Equal(o.withSignatures(nil), other.withSignatures(nil))
-}
+// same tells whether two objects are equal but for their signatures.
+func (o signedObject) same(raw []byte) bool { return bytes.Equal(o.raw, raw) }
 
-// signatures returns who signed with which key: signer → key id → signature.
-func (o signedObject) signatures() map[string]map[string]string {
-	all := map[string]map[string]string{}
-	bySigner, _ := o.fields.Object("signatures")
-	bySigner.Each(func(signer string, value []byte) bool {
-		keys, ok := event.ParseObject(value)
+// keySet is public keys by their ids.
+type keySet map[string]ed25519.PublicKey
+
+// verified returns the signatures that user made on the object with one of
+// keys. keyID names the object among the keys of owner. Signatures with other
+// keys and by other users are left out: whoever is entitled to make them
+// uploads them for verification. One that does not verify is ErrSignature.
+func (o signedObject) verified(user string, keys keySet, owner, keyID string) ([]store.KeySignature, error) {
+	var all []store.KeySignature
+	for _, id := range sortedKeys(o.signatures[user]) {
+		key, ok := keys[id]
 		if !ok {
-			return true
+			continue
 		}
-		keys.Each(func(id string, value []byte) bool {
-			if signature, ok := event.StringValue(value); ok {
-				if all[signer] == nil {
-					all[signer] = map[string]string{}
-				}
-				all[signer][id] = signature
-			}
-			return true
-		})
-		return true
-	})
-	return all
-}
-
-// withSignatures returns the object with exactly these signatures.
-func (o signedObject) withSignatures(signatures map[string]map[string]string) []byte {
-	return o.with("signatures", signatures, len(signatures) == 0)
-}
-
-// with returns the object with a field set, or removed.
-func (o signedObject) with(field string, value any, remove bool) []byte {
-	fields := map[string]json.RawMessage{}
-	o.fields.Each(func(k string, v []byte) bool {
-		fields[k] = v
-		return true
-	})
-	delete(fields, field)
-	if !remove {
-		// Maps of strings always encode.
-		fields[field], _ = json.Marshal(value)
+		encoded := o.signatures[user][id]
+		signature, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+		if err != nil || !ed25519.Verify(key, o.raw, signature) {
+			return nil, fmt.Errorf("%w: the one by %s with %s does not verify", ErrSignature, user, id)
+		}
+		all = append(all, store.KeySignature{UserID: owner, KeyID: keyID, Signer: user, SigningKey: id, Signature: encoded})
 	}
-	out, _ := json.Marshal(fields)
-	return out
+	return all, nil
 }
 
-// publicKey returns the only key of a cross-signing key: its id
-// ("ed25519:<public key>") and the key itself.
-func (o signedObject) publicKey() (id string, key ed25519.PublicKey, err error) {
-	n := 0
+// without returns the signatures that are not in stored.
+func without(signatures, stored []store.KeySignature) []store.KeySignature {
+	has := make(map[store.KeySignature]bool, len(stored))
+	for _, sig := range stored {
+		has[sig] = true
+	}
+	var others []store.KeySignature
+	for _, sig := range signatures {
+		if !has[sig] {
+			others = append(others, sig)
+		}
+	}
+	return others
+}
+
+// publicKey returns the only key of a cross-signing key in base64, which is
+// also its name, and decoded.
+func (o signedObject) publicKey() (public string, key ed25519.PublicKey, err error) {
+	n, id := 0, ""
 	keys, _ := o.fields.Object("keys")
 	keys.Each(func(k string, v []byte) bool {
 		n++
-		encoded, _ := event.StringValue(v)
 		id = k
-		key, err = decodeKey(encoded)
+		public, _ = event.StringValue(v)
 		return true
 	})
-	if n != 1 {
-		return "", nil, fmt.Errorf("%w: a cross-signing key must hold exactly one key, not %d", ErrInvalid, n)
+	if n != 1 || id != signingAlgorithm+public {
+		return "", nil, fmt.Errorf("%w: keys of a cross-signing key must be one, called %s and the key itself", ErrInvalid, signingAlgorithm)
 	}
-	return id, key, err
+	key, err = decodeKey(public)
+	return public, key, err
 }
 
-// deviceKey returns the ed25519 key of a device.
+// deviceKey returns the key with which a device signs; nil if it has none.
 func (o signedObject) deviceKey(device string) (ed25519.PublicKey, error) {
 	keys, _ := o.fields.Object("keys")
-	encoded, _ := keys.String("ed25519:" + device)
+	encoded, ok := keys.String(signingAlgorithm + device)
+	if !ok {
+		return nil, nil
+	}
 	return decodeKey(encoded)
 }
 
 func decodeKey(encoded string) (ed25519.PublicKey, error) {
-	key, err := base64.RawStdEncoding.DecodeString(encoded)
+	key, err := base64.RawStdEncoding.Strict().DecodeString(encoded)
 	if err != nil || len(key) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: %q is not an unpadded base64 ed25519 key", ErrInvalid, encoded)
 	}
 	return key, nil
 }
 
-// verify checks the signature that entity made with the key keyID.
-func (o signedObject) verify(entity, keyID string, key ed25519.PublicKey) error {
-	if err := event.VerifyJSON(o.raw, entity, keyID, key); err != nil {
-		return fmt.Errorf("%w: of %s by %s: %w", ErrSignature, entity, keyID, err)
+// shown returns a stored object as clients get it: with signatures, and with
+// the name of the device if it has one.
+func shown(raw []byte, signatures []store.KeySignature, deviceName string) (json.RawMessage, error) {
+	bySigner := map[string]map[string]string{}
+	for _, sig := range signatures {
+		if bySigner[sig.Signer] == nil {
+			bySigner[sig.Signer] = map[string]string{}
+		}
+		bySigner[sig.Signer][sig.SigningKey] = sig.Signature
 	}
-	return nil
+	more := map[string]any{"signatures": bySigner}
+	if deviceName != "" {
+		more["unsigned"] = map[string]string{"device_display_name": deviceName}
+	}
+	tail, err := json.Marshal(more)
+	if err != nil {
+		return nil, fmt.Errorf("encode signatures: %w", err)
+	}
+	out := make([]byte, 0, len(raw)+len(tail))
+	out = append(out, raw[:len(raw)-1]...)
+	if len(raw) > len("{}") {
+		out = append(out, ',')
+	}
+	return append(out, tail[1:]...), nil
 }

@@ -4,48 +4,55 @@ package e2ee
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// publicPart is a key id without its algorithm.
-func publicPart(keyID string) string {
-	_, public, _ := strings.Cut(keyID, ":")
-	return public
-}
-
 // UploadSignatures stores the signatures that signer made: user → key id →
 // signed object. What does not verify is not stored and comes back as a
 // failure, by user and key id; the rest is stored.
-func (s *Service) UploadSignatures(ctx context.Context, signer event.UserID, objects map[event.UserID]map[string]json.RawMessage) (map[string]map[string]error, error) {
+//
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keyssignaturesupload
+func (s *Service) UploadSignatures(ctx context.Context, signer event.UserID, objects map[event.UserID]map[string]json.RawMessage) (map[event.UserID]map[string]error, error) {
+	users := make([]string, 0, len(objects))
+	for user := range objects {
+		users = append(users, string(user))
+	}
 	own, err := s.ownKeys(ctx, string(signer))
 	if err != nil {
 		return nil, err
 	}
-	failures := map[string]map[string]error{}
+	cross, err := s.crossSigningKeysOf(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	failures := map[event.UserID]map[string]error{}
 	var good []store.KeySignature
 	for user, byKey := range objects {
-		for keyID, raw := range byKey {
-			signatures, err := s.checkSigned(ctx, own, user, keyID, raw)
+		for _, keyID := range sortedKeys(byKey) {
+			signatures, err := own.check(string(user), cross[string(user)], keyID, byKey[keyID])
 			if err != nil && !isRefusal(err) {
 				return nil, err
 			}
 			if err != nil {
-				if failures[string(user)] == nil {
-					failures[string(user)] = map[string]error{}
+				if failures[user] == nil {
+					failures[user] = map[string]error{}
 				}
-				failures[string(user)][keyID] = err
+				failures[user][keyID] = err
 			}
 			good = append(good, signatures...)
 		}
 	}
-	if len(good) == 0 {
+	stored, err := s.store.SignaturesOn(ctx, users, string(signer))
+	if err != nil {
+		return nil, fmt.Errorf("read signatures: %w", err)
+	}
+	if good = without(good, stored); len(good) == 0 {
 		return failures, nil
 	}
 	if err := s.store.PutSignatures(ctx, string(signer), good); err != nil {
@@ -60,108 +67,98 @@ func isRefusal(err error) bool {
 		errors.Is(err, ErrTooLarge) || errors.Is(err, store.ErrNotFound)
 }
 
-// signerKeys are the keys with which a user may sign.
-type signerKeys struct {
-	user    string
-	devices map[string]signedObject
-	cross   map[string]signedObject
+// ownKeys are the keys of a user and the signatures on them.
+type ownKeys struct {
+	user       string
+	devices    map[string][]byte
+	public     keySet // the signing keys of the devices
+	cross      crossSigningKeys
+	signatures []store.KeySignature
 }
 
-func (s *Service) ownKeys(ctx context.Context, user string) (signerKeys, error) {
-	keys := signerKeys{user: user, devices: map[string]signedObject{}}
+func (s *Service) ownKeys(ctx context.Context, user string) (ownKeys, error) {
+	own := ownKeys{user: user, devices: map[string][]byte{}, public: keySet{}}
+	ids, err := s.store.DeviceIDs(ctx, user)
+	if err != nil {
+		return own, fmt.Errorf("read devices: %w", err)
+	}
+	for _, id := range ids {
+		own.devices[id] = nil // a device without keys
+	}
 	devices, err := s.store.DeviceKeysOf(ctx, []string{user})
 	if err != nil {
-		return keys, fmt.Errorf("read device keys: %w", err)
+		return own, fmt.Errorf("read device keys: %w", err)
 	}
 	for _, k := range devices {
-		if keys.devices[k.DeviceID], err = parseSigned(k.Keys, "stored device keys"); err != nil {
-			return keys, err
+		object, err := parseSigned(k.Keys, "stored device keys")
+		if err != nil {
+			return own, err
+		}
+		key, err := object.deviceKey(k.DeviceID)
+		if err != nil {
+			return own, err
+		}
+		own.devices[k.DeviceID] = k.Keys
+		if key != nil {
+			own.public[signingAlgorithm+k.DeviceID] = key
 		}
 	}
-	keys.cross, err = s.crossSigningKeys(ctx, user)
-	return keys, err
+	if own.cross, err = s.crossSigningKeys(ctx, user); err != nil {
+		return own, err
+	}
+	if own.signatures, err = s.store.SignaturesOn(ctx, []string{user}, user); err != nil {
+		return own, fmt.Errorf("read signatures: %w", err)
+	}
+	return own, nil
 }
 
-// checkSigned verifies the signatures that own.user put on a key of user.
-func (s *Service) checkSigned(ctx context.Context, own signerKeys, user event.UserID, keyID string, raw json.RawMessage) ([]store.KeySignature, error) {
+// devicesAnd returns the signing keys of the devices and some more.
+func (own ownKeys) devicesAnd(more keySet) keySet {
+	all := maps.Clone(own.public)
+	maps.Copy(all, more)
+	return all
+}
+
+// check verifies the signatures that the user made on a key of another user,
+// or on one of the user's own.
+func (own ownKeys) check(user string, cross crossSigningKeys, keyID string, raw json.RawMessage) ([]store.KeySignature, error) {
 	object, err := parseSigned(raw, "signed key")
 	if err != nil {
 		return nil, err
 	}
-	target, allowed, err := s.target(ctx, own, string(user), keyID)
+	target, allowed, err := own.target(user, cross, keyID)
 	if err != nil {
 		return nil, err
 	}
-	if !target.sameKey(object) {
-		return nil, fmt.Errorf("%w: the signed object is not the key %s that is stored", ErrInvalid, keyID)
+	if !object.same(target) {
+		return nil, fmt.Errorf("%w: the signed object is not the key %s that is stored", ErrSignature, keyID)
 	}
-	var signatures []store.KeySignature
-	for _, id := range sortedKeys(object.signatures()[own.user]) {
-		if target.signatures()[own.user][id] == object.signatures()[own.user][id] {
-			continue // stored with the key already
-		}
-		key, ok := allowed[id]
-		if !ok {
-			return nil, fmt.Errorf("%w: %s may not sign this key", ErrSignature, id)
-		}
-		if err := object.verify(own.user, id, key); err != nil {
-			return nil, err
-		}
-		signatures = append(signatures, store.KeySignature{
-			UserID: string(user), KeyID: keyID, Signer: own.user, SigningKey: id, Signature: object.signatures()[own.user][id],
-		})
+	signatures, err := object.verified(own.user, allowed, user, keyID)
+	if err == nil && len(signatures) == 0 {
+		err = fmt.Errorf("%w: none is by a key of yours that may sign this key", ErrSignature)
 	}
-	return signatures, nil
+	return signatures, err
 }
 
 // target finds the stored key that is signed, and the keys that may sign it:
-// own devices are signed by the self-signing key, the own master key by own
-// devices, and the master key of another user by the user-signing key.
-// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keyssignaturesupload
-func (s *Service) target(ctx context.Context, own signerKeys, user, keyID string) (signedObject, map[string]ed25519.PublicKey, error) {
-	allowed := map[string]ed25519.PublicKey{}
+// own devices are signed by themselves and the self-signing key, the own
+// master key by itself and own devices, and the master key of another user by
+// the user-signing key.
+func (own ownKeys) target(user string, cross crossSigningKeys, keyID string) ([]byte, keySet, error) {
+	allowed := keySet{}
+	if device := own.devices[keyID]; user == own.user && device != nil {
+		if key, ok := own.public[signingAlgorithm+keyID]; ok {
+			allowed[signingAlgorithm+keyID] = key
+		}
+		return device, allowed, own.cross.addTo(allowed, usageSelfSigning)
+	}
+	master, ok := cross[usageMaster]
+	if !ok || master.PublicKey != keyID {
+		return nil, nil, fmt.Errorf("%w: no key %s of %s", store.ErrNotFound, keyID, user)
+	}
 	if user != own.user {
-		others, err := s.crossSigningKeys(ctx, user)
-		if err != nil {
-			return signedObject{}, nil, err
-		}
-		return ifMaster(others, keyID, allowed, own.allow(allowed, usageUserSigning))
+		return master.Keys, allowed, own.cross.addTo(allowed, usageUserSigning)
 	}
-	if device, ok := own.devices[keyID]; ok {
-		return device, allowed, own.allow(allowed, usageSelfSigning)
-	}
-	for id, device := range own.devices {
-		key, err := device.deviceKey(id)
-		if err == nil {
-			allowed["ed25519:"+id] = key
-		}
-	}
-	return ifMaster(own.cross, keyID, allowed, nil)
-}
-
-// allow adds the public key of one of the own cross-signing keys.
-func (k signerKeys) allow(allowed map[string]ed25519.PublicKey, usage string) error {
-	object, ok := k.cross[usage]
-	if !ok {
-		return fmt.Errorf("%w: you have no %s key", ErrSignature, usage)
-	}
-	id, key, err := object.publicKey()
-	allowed[id] = key
-	return err
-}
-
-// ifMaster returns the master key among keys if its public part is keyID.
-func ifMaster(keys map[string]signedObject, keyID string, allowed map[string]ed25519.PublicKey, err error) (signedObject, map[string]ed25519.PublicKey, error) {
-	if err != nil {
-		return signedObject{}, nil, err
-	}
-	master, ok := keys[usageMaster]
-	if !ok {
-		return signedObject{}, nil, fmt.Errorf("%w: no key %s", store.ErrNotFound, keyID)
-	}
-	id, _, err := master.publicKey()
-	if err == nil && publicPart(id) != keyID {
-		err = fmt.Errorf("%w: no key %s", store.ErrNotFound, keyID)
-	}
-	return master, allowed, err
+	allowed = own.devicesAnd(nil)
+	return master.Keys, allowed, own.cross.addTo(allowed, usageMaster)
 }

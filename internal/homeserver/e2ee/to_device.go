@@ -6,13 +6,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// maxToDeviceBytes is the largest content of one message.
-const maxToDeviceBytes = 64 << 10
+const (
+	// maxToDeviceBytes is the largest content of one message.
+	maxToDeviceBytes = 64 << 10
+	// maxTxnID bounds what is kept of a request that was carried out.
+	maxTxnID = 255
+	// Not more messages and not much more bytes than these go into one write,
+	// because everybody else waits for it.
+	messagesAtOnce = 100
+	bytesAtOnce    = 256 << 10
+	// sharedContent is how large a content for all devices of a user may be
+	// and still be written to all of them at once.
+	sharedContent = 2 << 10
+)
 
 // allDevices as a device id means every device of the user.
 const allDevices = "*"
@@ -27,32 +40,98 @@ type ToDevice struct {
 
 // SendToDevice queues the messages of one request; the same request again
 // does nothing. Devices that do not exist are passed over, as the
-// specification has no answer for them.
+// specification has no answer for them. A device that is named gets no other
+// message that is for all devices of its user.
+//
+// A large request is queued in parts, each once: what goes into which part
+// depends on the request alone, so a repetition completes what was begun.
 //
 // Errors: ErrInvalid, ErrTooLarge.
 func (s *Service) SendToDevice(ctx context.Context, t ToDevice) error {
-	var messages []store.ToDeviceMessage
-	for user, byDevice := range t.Messages {
+	if len(t.Type) > maxTxnID || len(t.TxnID) > maxTxnID {
+		return fmt.Errorf("%w: an event type and a transaction id have at most %d bytes", ErrInvalid, maxTxnID)
+	}
+	named, general, err := s.messages(t)
+	if err != nil {
+		return err
+	}
+	for part := 0; len(named) > 0; part++ {
+		n, size := 0, 0
+		for n < len(named) && n < messagesAtOnce && size < bytesAtOnce {
+			size += len(named[n].Content)
+			n++
+		}
+		if err := s.queue(ctx, t, strconv.Itoa(part), named[:n]); err != nil {
+			return err
+		}
+		named = named[n:]
+	}
+	for _, m := range general {
+		if err := s.sendToAll(ctx, t, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// messages checks all of a request before any of it is queued. It returns the
+// messages for devices by name and those for all devices of a user, in order.
+func (s *Service) messages(t ToDevice) (named, general []store.ToDeviceMessage, err error) {
+	for _, user := range sortedKeys(t.Messages) {
 		if user.Server() != s.server {
 			continue
 		}
-		known, err := s.store.DeviceIDs(ctx, string(user))
-		if err != nil {
-			return fmt.Errorf("read devices: %w", err)
-		}
-		for device, content := range byDevice {
-			body, err := t.body(content)
+		for _, device := range sortedKeys(t.Messages[user]) {
+			body, err := t.body(t.Messages[user][device])
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
-			for _, id := range known {
-				if device == allDevices || device == id {
-					messages = append(messages, store.ToDeviceMessage{UserID: string(user), DeviceID: id, Content: body})
-				}
+			m := store.ToDeviceMessage{UserID: string(user), DeviceID: device, Content: body}
+			if device == allDevices {
+				general = append(general, m)
+			} else {
+				named = append(named, m)
 			}
 		}
 	}
-	txn := store.TxnKey{UserID: string(t.Sender), DeviceID: t.SenderDevice, Request: "sendToDevice/" + t.Type + "/" + t.TxnID}
+	return named, general, nil
+}
+
+// sendToAll queues a message for all devices of a user. Which part a device
+// is in depends on its name, so that it does not matter to a repetition when
+// devices came or went.
+func (s *Service) sendToAll(ctx context.Context, t ToDevice, m store.ToDeviceMessage) error {
+	devices, err := s.store.DeviceIDs(ctx, m.UserID)
+	if err != nil {
+		return fmt.Errorf("read devices: %w", err)
+	}
+	parts := make([][]store.ToDeviceMessage, 1+len(m.Content)/sharedContent)
+	for _, device := range devices {
+		if _, ok := t.Messages[event.UserID(m.UserID)][device]; ok {
+			continue
+		}
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(device)) // never fails: hash.Hash
+		i := h.Sum32() % uint32(len(parts))
+		m.DeviceID = device
+		parts[i] = append(parts[i], m)
+	}
+	for i, part := range parts {
+		if len(part) == 0 {
+			continue
+		}
+		if err := s.queue(ctx, t, m.UserID+"/"+strconv.Itoa(i), part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) queue(ctx context.Context, t ToDevice, part string, messages []store.ToDeviceMessage) error {
+	txn := store.TxnKey{
+		UserID: string(t.Sender), DeviceID: t.SenderDevice,
+		Request: "sendToDevice/" + t.Type + "/" + t.TxnID + "/" + part,
+	}
 	if err := s.store.SendToDevice(ctx, txn, s.now().UnixMilli(), messages); err != nil {
 		return fmt.Errorf("queue messages: %w", err)
 	}
@@ -68,15 +147,9 @@ func (t ToDevice) body(content json.RawMessage) ([]byte, error) {
 	if err != nil || canonical[0] != '{' {
 		return nil, fmt.Errorf("%w: the content of a to-device message must be an object", ErrInvalid)
 	}
-	body, err := json.Marshal(struct {
-		Content json.RawMessage `json:"content"`
-		Sender  event.UserID    `json:"sender"`
-		Type    string          `json:"type"`
-	}{canonical, t.Sender, t.Type})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return body, nil
+	body := append([]byte(`{"content":`), canonical...)
+	body = event.AppendString(append(body, `,"sender":`...), string(t.Sender))
+	return append(event.AppendString(append(body, `,"type":`...), t.Type), '}'), nil
 }
 
 // ToDevice returns up to limit messages for a device with after < position <= upTo.

@@ -44,6 +44,7 @@ const (
 	CodeInvalidSignature       = "M_INVALID_SIGNATURE"
 	CodeKeyTooLarge            = "M_KEY_TOO_LARGE"
 	CodeProfileTooLarge        = "M_PROFILE_TOO_LARGE"
+	CodeWrongRoomKeysVersion   = "M_WRONG_ROOM_KEYS_VERSION"
 )
 
 // Error is an error for clients. The zero Code leaves out errcode, as the

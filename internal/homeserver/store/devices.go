@@ -66,25 +66,33 @@ func (s *Store) RenameDevice(ctx context.Context, user, device, name string) err
 // waiting messages. Those that do not exist are skipped.
 func (s *Store) DeleteDevices(ctx context.Context, user string, devices []string) error {
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		some := false
 		for _, d := range devices {
-			if err := tx.deleteDevice(ctx, user, d); err != nil {
+			deleted, err := tx.deleteDevice(ctx, user, d)
+			if err != nil {
 				return err
 			}
+			some = some || deleted
+		}
+		if some {
+			tx.deviceListChanged(user)
 		}
 		tx.Change(Change{Kind: ChangeSession, UserID: user})
 		return nil
 	})
 }
 
-func (tx *Tx) deleteDevice(ctx context.Context, user, device string) error {
+// deleteDevice reports whether there was such a device.
+func (tx *Tx) deleteDevice(ctx context.Context, user, device string) (bool, error) {
 	if _, err := tx.Exec(ctx, deleteTokens, user, []byte(device)); err != nil {
-		return err
+		return false, err
 	}
 	n, err := tx.Exec(ctx, deleteDevice, user, []byte(device))
 	if err != nil || n == 0 {
-		return err
+		return false, err
 	}
-	return tx.forgetDeviceKeys(ctx, user, device)
+	tx.forgetDeviceKeys(user, device)
+	return true, nil
 }
 
 // Visit is when and from where a device was last used.

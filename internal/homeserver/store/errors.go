@@ -15,6 +15,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict: the room moved on since it was read; reload and try again.
 	ErrConflict = errors.New("room changed meanwhile")
+	// ErrTooMany: a user has as many of these as one may have.
+	ErrTooMany = errors.New("too many")
 	// ErrUnavailable: the database cannot be reached now; nothing is known to be wrong with the request.
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrFull: the disk or the database is full; reads still work.

@@ -19,59 +19,74 @@ type OneTimeKey struct {
 type Claim struct{ UserID, DeviceID, Algorithm string }
 
 const (
-	selectOneTimeKey = `SELECT key FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 AND key_id = $4`
-	selectOldestKey  = `SELECT key_id, key FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3
-	ORDER BY stream_pos, place LIMIT 1`
-	deleteOneTimeKey = `DELETE FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 AND key_id = $4`
-	countKeys        = `SELECT algorithm, COUNT(*) FROM one_time_keys WHERE user_id = $1 AND device_id = $2 GROUP BY algorithm`
-	upsertFallback   = `INSERT INTO fallback_keys (user_id, device_id, algorithm, key_id, key, used) VALUES ($1, $2, $3, $4, $5, 0)
-	ON CONFLICT (user_id, device_id, algorithm) DO UPDATE SET key_id = excluded.key_id, key = excluded.key, used = 0`
-	useFallback    = `UPDATE fallback_keys SET used = 1 WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 RETURNING key_id, key`
+	selectOneTimeKeys = `SELECT algorithm, key_id, key FROM one_time_keys WHERE user_id = $1 AND device_id = $2`
+	takeOldestKey     = `DELETE FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 AND key_id =
+	(SELECT key_id FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3
+	ORDER BY stream_pos, place LIMIT 1) RETURNING algorithm, key_id, key`
+	anyKeyLeft     = `SELECT 1 FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 LIMIT 1`
+	countKeys      = `SELECT algorithm, COUNT(*) FROM one_time_keys WHERE user_id = $1 AND device_id = $2 GROUP BY algorithm`
+	upsertFallback = `INSERT INTO fallback_keys (user_id, device_id, algorithm, key_id, key, used) VALUES ($1, $2, $3, $4, $5, 0)
+	ON CONFLICT (user_id, device_id, algorithm) DO UPDATE SET key_id = excluded.key_id, key = excluded.key, used =
+	CASE WHEN fallback_keys.key_id = excluded.key_id AND fallback_keys.key = excluded.key THEN fallback_keys.used ELSE 0 END`
+	useFallback = `UPDATE fallback_keys SET used = 1 WHERE user_id = $1 AND device_id = $2 AND algorithm = $3
+	RETURNING algorithm, key_id, key`
 	unusedFallback = `SELECT algorithm FROM fallback_keys WHERE user_id = $1 AND device_id = $2 AND used = 0 ORDER BY algorithm`
 )
 
 var insertOneTimeKey = &Insert{Table: "one_time_keys", Columns: "user_id, device_id, algorithm, key_id, stream_pos, place, key"}
 
-// AddOneTimeKeys stores keys behind those the device has, in order, and
-// replaces its fallback keys. A key that is there already is skipped; one
-// whose id is taken by another key makes it all fail with ErrExists.
-func (s *Store) AddOneTimeKeys(ctx context.Context, user, device string, keys, fallback []OneTimeKey) error {
-	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		id := []byte(device)
-		fresh := make([]OneTimeKey, 0, len(keys))
-		for _, k := range keys {
-			old, err := queryOne(ctx, tx, scanBytes, selectOneTimeKey, user, id, []byte(k.Algorithm), []byte(k.KeyID))
-			switch {
-			case errors.Is(err, ErrNotFound):
-				fresh = append(fresh, k)
-			case err != nil:
-				return err
-			case !bytes.Equal(old, k.Key):
-				return fmt.Errorf("%w: %s:%s: %w", ErrExists, k.Algorithm, k.KeyID, errKeyDiffers)
-			}
+// freshKeys returns the one-time keys of u that the device does not have yet.
+func (tx *Tx) freshKeys(ctx context.Context, u KeyUpload) ([]OneTimeKey, error) {
+	if u.NewIdentity || len(u.OneTime) == 0 {
+		return u.OneTime, nil
+	}
+	stored, err := queryAll(ctx, tx, scanKey, selectOneTimeKeys, u.UserID, []byte(u.DeviceID))
+	if err != nil {
+		return nil, err
+	}
+	type name struct{ algorithm, id string }
+	has := make(map[name][]byte, len(stored))
+	for _, k := range stored {
+		has[name{k.Algorithm, k.KeyID}] = k.Key
+	}
+	fresh := make([]OneTimeKey, 0, len(u.OneTime))
+	for _, k := range u.OneTime {
+		old, ok := has[name{k.Algorithm, k.KeyID}]
+		if !ok {
+			fresh = append(fresh, k)
+		} else if !bytes.Equal(old, k.Key) {
+			return nil, fmt.Errorf("%w: one-time key %s:%s with another value", ErrExists, k.Algorithm, k.KeyID)
 		}
-		pos := tx.Change(Change{Kind: ChangeOneTimeKeys, UserID: user})
-		for i, k := range fresh {
-			tx.Insert(insertOneTimeKey, user, id, []byte(k.Algorithm), []byte(k.KeyID), pos, int64(i), k.Key)
-		}
-		for _, k := range fallback {
-			tx.Later(upsertFallback, user, id, []byte(k.Algorithm), []byte(k.KeyID), k.Key)
-		}
-		return nil
-	})
+	}
+	if len(fresh) > 0 && len(stored)+len(fresh) > u.MaxOneTime {
+		return nil, fmt.Errorf("%w: a device may have %d one-time keys", ErrTooMany, u.MaxOneTime)
+	}
+	return fresh, nil
+}
+
+func (tx *Tx) addOneTimeKeys(u KeyUpload, fresh []OneTimeKey) {
+	id := []byte(u.DeviceID)
+	pos := tx.Change(Change{Kind: ChangeOneTimeKeys, UserID: u.UserID})
+	for i, k := range fresh {
+		tx.Insert(insertOneTimeKey, u.UserID, id, []byte(k.Algorithm), []byte(k.KeyID), pos, int64(i), k.Key)
+	}
+	for _, k := range u.Fallback {
+		tx.Later(upsertFallback, u.UserID, id, []byte(k.Algorithm), []byte(k.KeyID), k.Key)
+	}
 }
 
 func scanKey(row scanner) (OneTimeKey, error) {
-	var keyID []byte
+	var algorithm, keyID []byte
 	var k OneTimeKey
-	err := row.Scan(&keyID, &k.Key)
-	k.KeyID = string(keyID)
+	err := row.Scan(&algorithm, &keyID, &k.Key)
+	k.Algorithm, k.KeyID = string(algorithm), string(keyID)
 	return k, err
 }
 
 // ClaimKeys takes one key for each claim: the oldest one-time key, which
 // nobody gets again, else the fallback key. A claim that nothing is left for
-// is absent from the answer.
+// is absent from the answer. Claims that come in the same order everywhere
+// cannot wait for each other in a circle.
 func (s *Store) ClaimKeys(ctx context.Context, claims []Claim) (map[Claim]OneTimeKey, error) {
 	var got map[Claim]OneTimeKey
 	err := s.Do(ctx, func(ctx context.Context, tx *Tx) error {
@@ -84,7 +99,6 @@ func (s *Store) ClaimKeys(ctx context.Context, claims []Claim) (map[Claim]OneTim
 			if err != nil {
 				return err
 			}
-			k.Algorithm = c.Algorithm
 			got[c] = k
 			tx.Change(Change{Kind: ChangeOneTimeKeys, UserID: c.UserID})
 		}
@@ -93,22 +107,25 @@ func (s *Store) ClaimKeys(ctx context.Context, claims []Claim) (map[Claim]OneTim
 	return got, err
 }
 
-// claim takes one key. Another replica may take the oldest one between our
-// reading and deleting it; then the next oldest is tried.
+// claim takes one key. Another replica may take the oldest one while our
+// statement waits for it, and then ours finds nothing; so nothing found means
+// none left only if none is there.
 func (tx *Tx) claim(ctx context.Context, c Claim) (OneTimeKey, error) {
-	id, algorithm := []byte(c.DeviceID), []byte(c.Algorithm)
+	args := []any{c.UserID, []byte(c.DeviceID), []byte(c.Algorithm)}
 	for {
-		k, err := queryOne(ctx, tx, scanKey, selectOldestKey, c.UserID, id, algorithm)
+		k, err := queryOne(ctx, tx, scanKey, takeOldestKey, args...)
+		tx.wrote = tx.wrote || err == nil
+		if !errors.Is(err, ErrNotFound) {
+			return k, err
+		}
+		_, err = queryOne(ctx, tx, scanInt64, anyKeyLeft, args...)
 		if errors.Is(err, ErrNotFound) {
-			tx.wrote = true
-			return queryOne(ctx, tx, scanKey, useFallback, c.UserID, id, algorithm)
+			k, err = queryOne(ctx, tx, scanKey, useFallback, args...)
+			tx.wrote = tx.wrote || err == nil
+			return k, err
 		}
 		if err != nil {
-			return k, err
-		}
-		n, err := tx.Exec(ctx, deleteOneTimeKey, c.UserID, id, algorithm, []byte(k.KeyID))
-		if err != nil || n == 1 {
-			return k, err
+			return OneTimeKey{}, err
 		}
 	}
 }

@@ -2,7 +2,9 @@
 
 package store
 
-import "context"
+import (
+	"context"
+)
 
 // ToDeviceMessage is one message for one device, as /sync shows it.
 type ToDeviceMessage struct {
@@ -14,25 +16,64 @@ type ToDeviceMessage struct {
 const (
 	selectToDevice = `SELECT user_id, device_id, content, stream_pos FROM to_device
 	WHERE user_id = $1 AND device_id = $2 AND stream_pos > $3 AND stream_pos <= $4 ORDER BY stream_pos LIMIT $5`
-	deleteToDevice = `DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND stream_pos <= $3`
+	deleteToDevice     = `DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND stream_pos <= $3`
+	selectTheseDevices = `SELECT user_id, device_id FROM devices WHERE (user_id, device_id) IN `
 )
 
 var insertToDevice = &Insert{Table: "to_device", Columns: "user_id, device_id, stream_pos, content"}
 
-// SendToDevice queues messages, all of one request, unless txn was carried
-// out before: then nothing happens. now is in milliseconds since 1970.
+// SendToDevice queues messages unless txn was carried out before: then
+// nothing happens. Those for devices that do not exist are passed over. now
+// is in milliseconds since 1970.
 func (s *Store) SendToDevice(ctx context.Context, txn TxnKey, now int64, messages []ToDeviceMessage) error {
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		known, err := tx.existing(ctx, messages)
+		if err != nil {
+			return err
+		}
 		fresh, err := tx.ClaimTxn(ctx, txn, now)
 		if err != nil || !fresh {
 			return err
 		}
 		for _, m := range messages {
-			pos := tx.Change(Change{Kind: ChangeToDevice, UserID: m.UserID})
-			tx.Insert(insertToDevice, m.UserID, []byte(m.DeviceID), pos, m.Content)
+			if known[[2]string{m.UserID, m.DeviceID}] {
+				pos := tx.Change(Change{Kind: ChangeToDevice, UserID: m.UserID})
+				tx.Insert(insertToDevice, m.UserID, []byte(m.DeviceID), pos, m.Content)
+			}
 		}
 		return nil
 	})
+}
+
+// existing tells which devices there are, of those that messages are for. It
+// is part of the transaction, so that no message is left for a device that
+// was deleted meanwhile.
+func (tx *Tx) existing(ctx context.Context, messages []ToDeviceMessage) (map[[2]string]bool, error) {
+	known := make(map[[2]string]bool, len(messages))
+	for len(messages) > 0 {
+		n := min(len(messages), maxList)
+		args := make([]any, 0, 2*padded(n))
+		for i := range padded(n) {
+			m := messages[min(i, n-1)]
+			args = append(args, m.UserID, []byte(m.DeviceID))
+		}
+		found, err := queryAll(ctx, tx, scanDeviceName, selectTheseDevices+rowValues(1, n), args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			known[d] = true
+		}
+		messages = messages[n:]
+	}
+	return known, nil
+}
+
+func scanDeviceName(row scanner) ([2]string, error) {
+	var user string
+	var device []byte
+	err := row.Scan(&user, &device)
+	return [2]string{user, string(device)}, err
 }
 
 func scanToDevice(row scanner) (ToDeviceMessage, error) {

@@ -1,4 +1,4 @@
--- Devices' identity keys, as uploaded, without signatures of others and without unsigned.
+-- Devices' identity keys in canonical JSON, without signatures and without unsigned.
 CREATE TABLE device_keys (
 	user_id TEXT NOT NULL,
 	device_id BYTEA NOT NULL,
@@ -6,10 +6,11 @@ CREATE TABLE device_keys (
 	PRIMARY KEY (user_id, device_id)
 );
 
--- usage: master, self_signing or user_signing.
+-- usage: master, self_signing or user_signing. public_key: the key in base64, by which it is named; keys: without signatures.
 CREATE TABLE cross_signing_keys (
 	user_id TEXT NOT NULL,
 	usage TEXT NOT NULL,
+	public_key BYTEA NOT NULL,
 	keys BYTEA NOT NULL,
 	PRIMARY KEY (user_id, usage)
 );
@@ -23,6 +24,7 @@ CREATE TABLE key_signatures (
 	signature BYTEA NOT NULL,
 	PRIMARY KEY (user_id, key_id, signer, signing_key)
 );
+CREATE INDEX key_signatures_by_signer ON key_signatures (signer, signing_key);
 
 -- What a user signed of others; only the signer's devices learn of it.
 CREATE TABLE signature_changes (
@@ -32,7 +34,7 @@ CREATE TABLE signature_changes (
 	PRIMARY KEY (signer, stream_pos)
 );
 
--- (stream_pos, place) is the order of upload, in which keys are handed out.
+-- (stream_pos, place) is the order in which keys are handed out: that of the uploads, and by name within one.
 CREATE TABLE one_time_keys (
 	user_id TEXT NOT NULL,
 	device_id BYTEA NOT NULL,
