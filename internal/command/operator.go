@@ -59,11 +59,11 @@ func Operator() *cobra.Command {
 	return command
 }
 
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create,roleName=foyer-operator-cluster
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create,roleName=foyer-operator-cluster
+
 // runOperator runs until ctx ends; that is no error. It returns an error when
 // the lead is lost, so that the process ends and starts anew.
-//
-// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
-// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 func runOperator(ctx context.Context, flags operatorFlags, logs io.Writer) error {
 	if flags.image == "" {
 		return errors.New("--homeserver-image is required: the image of this very program, so that both always match")
