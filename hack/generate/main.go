@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ func deepcopy(ctx context.Context) error {
 
 // definitions deletes old files first: those of a removed kind would stay.
 func definitions(ctx context.Context) error {
-	if err := clear(bases); err != nil {
+	if err := removeYAML(bases); err != nil {
 		return err
 	}
 	return controllerGen(ctx, "crd", "paths=./api/...", "output:crd:dir="+bases)
@@ -68,7 +69,7 @@ func controllerGen(ctx context.Context, args ...string) error {
 // loop over them.
 func chartCopies(context.Context) error {
 	target := filepath.Join(chart, "crds")
-	if err := clear(target); err != nil {
+	if err := removeYAML(target); err != nil {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(bases, "*.yaml"))
@@ -76,14 +77,14 @@ func chartCopies(context.Context) error {
 		return fmt.Errorf("list definitions: %w", err)
 	}
 	for _, file := range files {
-		if err := copyFile(file, filepath.Join(target, filepath.Base(file))); err != nil {
+		if err := copyFile(filepath.Join(target, filepath.Base(file)), file); err != nil {
 			return err
 		}
 	}
-	return copyFile(filepath.Join(roles, "role.yaml"), filepath.Join(chart, "rbac.yaml"))
+	return copyFile(filepath.Join(chart, "rbac.yaml"), filepath.Join(roles, "role.yaml"), filepath.Join(roles, "user_roles.yaml"))
 }
 
-func clear(dir string) error {
+func removeYAML(dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)
@@ -96,10 +97,18 @@ func clear(dir string) error {
 	return nil
 }
 
-func copyFile(from, to string) error {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return fmt.Errorf("read generated file: %w", err)
+// copyFile writes the YAML documents of several files into one.
+func copyFile(to string, from ...string) error {
+	var content []byte
+	for i, file := range from {
+		part, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read generated file: %w", err)
+		}
+		if i > 0 && !bytes.HasPrefix(part, []byte("---\n")) {
+			content = append(content, "---\n"...)
+		}
+		content = append(content, part...)
 	}
 	if err := os.WriteFile(to, content, 0o644); err != nil { //nolint:gosec // source files are world-readable
 		return fmt.Errorf("write copy: %w", err)
