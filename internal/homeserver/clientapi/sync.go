@@ -34,6 +34,7 @@ func (a *API) sync(w http.ResponseWriter, r *httpapi.Request) error {
 	if err != nil {
 		return err
 	}
+	q.Check = r.StillAllowed
 	begun := false
 	q.Write = func(piece []byte) error {
 		if !begun {

@@ -10,6 +10,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"time"
@@ -91,7 +92,12 @@ type Request struct {
 	// Route is what matched.
 	Route  *Route
 	params []param
+	again  func(context.Context) error
 }
+
+// StillAllowed authenticates the request anew, for one that waits for long:
+// its access token may have ended meanwhile.
+func (r *Request) StillAllowed(ctx context.Context) error { return r.again(ctx) }
 
 type param struct{ name, value string }
 

@@ -133,6 +133,10 @@ func (rt *Router) handle(x *exchange) error {
 	}
 	return route.Handler(&x.recorder, &Request{
 		Request: x.request.WithContext(ctx), Caller: x.caller, Route: route, params: params,
+		again: func(ctx context.Context) error {
+			_, err := rt.options.Authenticator.Authenticate(ctx, accessToken(x.request))
+			return err
+		},
 	})
 }
 

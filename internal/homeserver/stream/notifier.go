@@ -93,7 +93,8 @@ func (n *notifier) look(c store.Change) {
 		} else if user != nil {
 			user.touch(c.Pos)
 		}
-	case store.ChangeAccountData, store.ChangeToDevice, store.ChangeOneTimeKeys, store.ChangeSignature:
+	case store.ChangeAccountData, store.ChangeToDevice, store.ChangeOneTimeKeys, store.ChangeSignature,
+		store.ChangeSession: // which ends a sync whose token is gone
 		if user != nil {
 			user.touch(c.Pos)
 		}
@@ -109,7 +110,7 @@ func (n *notifier) look(c store.Change) {
 		if user != nil {
 			user.stale = true
 		}
-	case store.ChangeSession, store.ChangeProfile, store.ChangeRedaction: // nothing of it is in /sync
+	case store.ChangeProfile, store.ChangeRedaction: // nothing of it is in /sync
 	}
 }
 

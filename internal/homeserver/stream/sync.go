@@ -26,6 +26,10 @@ type Request struct {
 	UseStateAfter bool
 	// Timeout is how long to wait for something to tell; more than MaxTimeout is MaxTimeout.
 	Timeout time.Duration
+	// Check, if not nil, is asked when an answer to a token is ready: whoever
+	// waited may have been signed out by what the answer tells. Its error is
+	// what Sync returns then.
+	Check func(context.Context) error
 	// Write takes pieces of a large answer before all of it is built. It may
 	// be nil: then Sync returns the whole answer.
 	Write func([]byte) error
@@ -84,6 +88,9 @@ func (s *Service) poll(ctx context.Context, p *poll) ([]byte, error) {
 	for {
 		if s.due(p) {
 			b, err := s.answer(ctx, p)
+			if err == nil && r.Since != nil {
+				err = r.check(ctx)
+			}
 			if err != nil || b.said || r.Timeout <= 0 {
 				return b.bytes(), err
 			}
@@ -104,6 +111,13 @@ func (s *Service) poll(ctx context.Context, p *poll) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+func (r *Request) check(ctx context.Context) error {
+	if r.Check == nil {
+		return nil
+	}
+	return r.Check(ctx)
 }
 
 // due reports whether there may be something to tell.
