@@ -263,3 +263,8 @@ func (w *world) dropFinalizers(obj client.Object) {
 }
 
 func quantity(text string) resource.Quantity { return resource.MustParse(text) }
+
+func (w *world) podOf(hs *matrixv1.Homeserver) *corev1.Pod {
+	set := statefulSetOf(hs)
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: set.Name + "-0"}}
+}
