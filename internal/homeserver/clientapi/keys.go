@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -156,7 +155,7 @@ func (a *API) keyChanges(ctx context.Context, caller httpapi.Caller, req *keyCha
 		return nil, err
 	}
 	// Empty lists are lists, not null.
-	return &keyChangesResponse{slices.Concat([]event.UserID{}, changed), slices.Concat([]event.UserID{}, left)}, nil
+	return &keyChangesResponse{append([]event.UserID{}, changed...), append([]event.UserID{}, left...)}, nil
 }
 
 type sendToDeviceRequest struct {

@@ -31,6 +31,11 @@ func (s *Service) UploadSignatures(ctx context.Context, signer event.UserID, obj
 	if err != nil {
 		return nil, err
 	}
+	stored, err := s.store.SignaturesOn(ctx, users, string(signer))
+	if err != nil {
+		return nil, fmt.Errorf("read signatures: %w", err)
+	}
+	own.signatures = stored
 	failures := map[event.UserID]map[string]error{}
 	var good []store.KeySignature
 	for user, byKey := range objects {
@@ -48,11 +53,7 @@ func (s *Service) UploadSignatures(ctx context.Context, signer event.UserID, obj
 			good = append(good, signatures...)
 		}
 	}
-	stored, err := s.store.SignaturesOn(ctx, users, string(signer))
-	if err != nil {
-		return nil, fmt.Errorf("read signatures: %w", err)
-	}
-	if good = without(good, stored); len(good) == 0 {
+	if len(good) == 0 {
 		return failures, nil
 	}
 	if err := s.store.PutSignatures(ctx, string(signer), good); err != nil {
@@ -67,7 +68,7 @@ func isRefusal(err error) bool {
 		errors.Is(err, ErrTooLarge) || errors.Is(err, store.ErrNotFound)
 }
 
-// ownKeys are the keys of a user and the signatures on them.
+// ownKeys are the keys of a user, and signatures that are stored already.
 type ownKeys struct {
 	user       string
 	devices    map[string][]byte
@@ -120,7 +121,7 @@ func (own ownKeys) devicesAnd(more keySet) keySet {
 }
 
 // check verifies the signatures that the user made on a key of another user,
-// or on one of the user's own.
+// or on one of the user's own. It returns those that are new.
 func (own ownKeys) check(user string, cross crossSigningKeys, keyID string, raw json.RawMessage) ([]store.KeySignature, error) {
 	object, err := parseSigned(raw, "signed key")
 	if err != nil {
@@ -134,10 +135,15 @@ func (own ownKeys) check(user string, cross crossSigningKeys, keyID string, raw 
 		return nil, fmt.Errorf("%w: the signed object is not the key %s that is stored", ErrSignature, keyID)
 	}
 	signatures, err := object.verified(own.user, allowed, user, keyID)
-	if err == nil && len(signatures) == 0 {
-		err = fmt.Errorf("%w: none is by a key of yours that may sign this key", ErrSignature)
+	if err != nil {
+		return nil, err
 	}
-	return signatures, err
+	fresh := without(signatures, own.signatures)
+	// What is stored may come along; but then something else has to be new, or nothing.
+	if len(fresh) == 0 && (len(signatures) == 0 || len(signatures) < len(object.signatures[own.user])) {
+		return nil, fmt.Errorf("%w: none is by a key of yours that may sign this key", ErrSignature)
+	}
+	return fresh, nil
 }
 
 // target finds the stored key that is signed, and the keys that may sign it:
