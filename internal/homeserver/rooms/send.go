@@ -132,9 +132,13 @@ func (s *Service) once(ctx context.Context, user event.UserID, txn *Txn, send fu
 
 // sentBefore returns the event that the request sent, perhaps through another replica.
 func (s *Service) sentBefore(ctx context.Context, key store.TxnKey) (event.EventID, error) {
-	id, err := s.store.TxnEvent(ctx, key)
+	id, pos, err := s.store.TxnEvent(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("read event of a repeated request: %w", err)
+	}
+	// Who was told of an event finds it.
+	if err := s.store.Log().Wait(ctx, pos-1); err != nil {
+		return "", err
 	}
 	return event.EventID(id), nil
 }

@@ -30,6 +30,8 @@ type writer struct {
 	queue   chan *pending
 	stopped chan struct{}
 	publish func(ctx context.Context, changes []Change)
+	// catchUp publishes what was committed without our knowing.
+	catchUp func(ctx context.Context)
 
 	conn *sql.Conn
 	st   *statements
@@ -110,6 +112,9 @@ func (w *writer) drain(first *pending) []*pending {
 	return group
 }
 
+// maxDeadlocks is how often a write that met another replica's locks is tried again.
+const maxDeadlocks = 5
+
 // errSplit marks a group that has to be retried one by one: a write of it
 // failed after it had changed rows, or it met another replica's locks.
 var errSplit = errors.New("group has to be split")
@@ -122,6 +127,12 @@ func (w *writer) commit(ctx context.Context, group []*pending) {
 			w.commit(ctx, []*pending{p})
 		}
 		return
+	}
+	for range maxDeadlocks {
+		if !errors.Is(err, errSplit) {
+			break
+		}
+		err = w.commitTogether(ctx, group)
 	}
 	for _, p := range group {
 		if err != nil && p.err == nil {
@@ -136,12 +147,8 @@ func (w *writer) commit(ctx context.Context, group []*pending) {
 // the connection is lost during COMMIT: then nobody knows, the error is
 // ErrUnavailable, and a retry by the client has to be idempotent.
 func (w *writer) commitTogether(ctx context.Context, group []*pending) error {
-	if err := w.connect(ctx); err != nil {
+	if err := w.begin(ctx); err != nil {
 		return err
-	}
-	if _, err := w.conn.ExecContext(ctx, w.dialect.begin); err != nil {
-		w.dropConn()
-		return w.dialect.dbError("begin", err)
 	}
 	tx := &Tx{st: w.st}
 	base, err := w.apply(ctx, tx, group)
@@ -157,9 +164,11 @@ func (w *writer) commitTogether(ctx context.Context, group []*pending) error {
 	}
 	if _, err := w.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		w.rollback(ctx)
+		w.catchUp(ctx)
 		return w.dialect.dbError("commit", err)
 	}
 	if err := fault.Hit(ctx, "store.commit.after"); err != nil {
+		w.catchUp(ctx)
 		return err
 	}
 	for _, p := range group {
@@ -185,7 +194,7 @@ func (w *writer) apply(ctx context.Context, tx *Tx, group []*pending) (int64, er
 		tx.wrote = p.write.Head != nil
 		if err := p.write.Apply(ctx, tx); err != nil {
 			p.err = err
-			if tx.wrote || isDatabaseError(err) {
+			if tx.wrote || tx.broken {
 				return 0, err
 			}
 			tx.undo(m)
@@ -195,10 +204,6 @@ func (w *writer) apply(ctx context.Context, tx *Tx, group []*pending) (int64, er
 		return 0, err
 	}
 	return tx.flush(ctx)
-}
-
-func isDatabaseError(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull) || errors.Is(err, ErrCorrupt)
 }
 
 const moveHead = `UPDATE rooms SET head_nid = $1, depth = $2, state_nid = $3, heads = $4 WHERE room_nid = $5 AND head_nid = $6`
@@ -244,6 +249,24 @@ func moveHeads(ctx context.Context, tx *Tx, group []*pending) error {
 	return nil
 }
 
+// begin begins a transaction. A connection that died since the last one is
+// replaced: nothing is lost with it.
+func (w *writer) begin(ctx context.Context) error {
+	idle := w.conn != nil
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	_, err := w.conn.ExecContext(ctx, w.dialect.begin)
+	if err == nil {
+		return nil
+	}
+	w.dropConn()
+	if idle {
+		return w.begin(ctx)
+	}
+	return w.dialect.dbError("begin", err)
+}
+
 // connect makes sure that there is a connection.
 func (w *writer) connect(ctx context.Context) error {
 	if w.conn != nil {
@@ -268,6 +291,9 @@ func (w *writer) rollback(ctx context.Context) {
 func (w *writer) dropConn() {
 	if w.conn == nil {
 		return
+	}
+	if err := w.conn.Raw(func(any) error { return nil }); err == nil {
+		w.st.close() // unless database/sql closed the connection under us
 	}
 	_ = w.conn.Raw(func(any) error { return errDiscard })
 	_ = w.conn.Close()

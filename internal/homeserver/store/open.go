@@ -36,13 +36,15 @@ type Options struct {
 
 // Store is the database of one replica.
 type Store struct {
-	dialect    *dialect
-	readDB     *sql.DB
-	read       *statements
-	writer     *writer
-	log        *Log
-	unlock     func() error
-	notify     *notifier // nil on SQLite
+	dialect *dialect
+	readDB  *sql.DB
+	read    *statements
+	writer  *writer
+	log     *Log
+	unlock  func() error
+	notify  *notifier // nil on SQLite
+	// tailMu serialises reading the tail of the change log between the writer and the follower.
+	tailMu     sync.Mutex
 	countersMu sync.Mutex
 	counters   map[string]*idCounter
 	// stateKeys interns state keys; see statekeys.go.
@@ -86,7 +88,7 @@ func newStore(d *dialect, readDB, writeDB *sql.DB) *Store {
 	}
 	s.writer = &writer{
 		db: writeDB, dialect: d, queue: make(chan *pending, maxGroup), stopped: make(chan struct{}),
-		publish: s.publishOwn,
+		publish: s.publishOwn, catchUp: s.tryCatchUp,
 	}
 	return s
 }

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -60,8 +59,6 @@ type notifier struct {
 	hint    chan struct{} // own commits to tell others of
 	stopped chan struct{}
 	once    sync.Once
-	// tailMu serialises reading the tail between the writer and the follower.
-	tailMu sync.Mutex
 }
 
 func (n *notifier) stop() { n.once.Do(func() { close(n.stopped) }) }
@@ -135,51 +132,5 @@ func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// publishOwn makes this replica's own committed changes visible, after those
-// of other replicas that came before them.
-func (s *Store) publishOwn(ctx context.Context, changes []Change) {
-	if s.notify == nil {
-		s.log.publish(changes)
-		return
-	}
-	if len(changes) == 0 {
-		return
-	}
-	signal(s.notify.hint)
-	s.notify.tailMu.Lock()
-	if s.log.Head()+1 == changes[0].Pos {
-		s.log.publish(changes)
-		s.notify.tailMu.Unlock()
-		return
-	}
-	s.notify.tailMu.Unlock()
-	if err := s.catchUp(ctx); err != nil {
-		slog.WarnContext(ctx, "cannot read the change log; readers lag until it can be read", "error", err)
-	}
-}
-
-// tailPage is how many changes are read at once.
-const tailPage = 1000
-
-// catchUp publishes what the database has beyond the log's head.
-func (s *Store) catchUp(ctx context.Context) error {
-	s.notify.tailMu.Lock()
-	defer s.notify.tailMu.Unlock()
-	for {
-		from := s.log.Head()
-		page, err := s.ChangesBetween(ctx, from, 1<<62, tailPage)
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			return nil
-		}
-		if page[0].Pos != from+1 || page[len(page)-1].Pos != from+int64(len(page)) {
-			return fmt.Errorf("change log has a gap after position %d", from)
-		}
-		s.log.publish(page)
 	}
 }

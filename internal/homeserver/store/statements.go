@@ -51,6 +51,18 @@ func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	return st, nil
 }
 
+// close closes what was prepared. database/sql leaves that to whoever prepared
+// on a connection of their own, and an SQLite connection with open statements
+// keeps its locks even when it is closed.
+func (s *statements) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.byText {
+		_ = st.Close()
+	}
+	clear(s.byText)
+}
+
 func (s *statements) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
 	st, err := s.get(ctx, query)
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 	claimTxn = `INSERT INTO txns (user_id, device_id, request, created_ts) VALUES ($1, $2, $3, $4)
 	ON CONFLICT (user_id, device_id, request) DO NOTHING`
 	deleteTxns       = `DELETE FROM txns WHERE created_ts < $1`
-	selectEventByTxn = `SELECT event_id FROM events WHERE txn = $1`
+	selectEventByTxn = `SELECT event_id, stream_pos FROM events WHERE txn = $1`
 )
 
 // ClaimTxn notes that the request key is carried out by this transaction;
@@ -51,7 +51,9 @@ func (s *Store) DeleteTxnsBefore(ctx context.Context, before int64) error {
 	})
 }
 
-// TxnEvent returns the id of the event that the request sent, or ErrNotFound.
-func (s *Store) TxnEvent(ctx context.Context, key TxnKey) (string, error) {
-	return queryOne(ctx, s, scanString, selectEventByTxn, key.hash())
+// TxnEvent returns the id and the position of the event that the request sent, or ErrNotFound.
+func (s *Store) TxnEvent(ctx context.Context, key TxnKey) (id string, pos int64, err error) {
+	scan := func(row scanner) (int64, error) { return pos, row.Scan(&id, &pos) }
+	_, err = queryOne(ctx, s, scan, selectEventByTxn, key.hash())
+	return id, pos, err
 }

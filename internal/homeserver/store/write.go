@@ -87,22 +87,24 @@ type deferredRows struct {
 type Tx struct {
 	st      *statements
 	wrote   bool // an immediate statement of the current Write changed rows
+	broken  bool // a statement failed: on Postgres the whole transaction is void then
 	changes []Change
 	inserts []*deferredRows
 	later   []deferredStatement
 }
 
 func (tx *Tx) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
-	return tx.st.query(ctx, query, args)
+	rows, err := tx.st.query(ctx, query, args)
+	tx.broken = tx.broken || err != nil
+	return rows, err
 }
 
 // Exec runs a statement now and returns how many rows it changed. Use it
 // where the outcome matters (compare-and-set, insert-or-fail); a round trip.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	n, err := tx.st.exec(ctx, query, args)
-	if n > 0 {
-		tx.wrote = true
-	}
+	tx.wrote = tx.wrote || n > 0
+	tx.broken = tx.broken || err != nil
 	return n, err
 }
 
