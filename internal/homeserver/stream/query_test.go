@@ -80,66 +80,81 @@ func counted(t testing.TB) (*store.Store, *atomic.Int64) {
 	return s, selects
 }
 
+// sleepers are devices of many users that wait for the same room.
+type sleepers struct {
+	*world
+	selects *atomic.Int64
+	devices []*device
+}
+
+// cost is how many queries something makes.
+func (s *sleepers) cost(happens func()) int64 {
+	before := s.selects.Load()
+	happens()
+	return s.selects.Load() - before
+}
+
+// woken is how many queries something makes that wakes all of them, and their answers.
+func (s *sleepers) woken(happens func()) int64 {
+	s.Helper()
+	var answers []<-chan *answer
+	for _, d := range s.devices {
+		d.sync()
+		answers = append(answers, d.poll(s.ctx(), time.Minute))
+	}
+	return s.cost(func() {
+		happens()
+		for _, a := range answers {
+			if got := <-a; got == nil || len(got.Rooms.Join) != 1 {
+				s.Fatalf("woken with %+v", got)
+			}
+		}
+	})
+}
+
+// newSleepers makes users who share one of the rooms that they are in.
+func newSleepers(t testing.TB, n int, filter string) (*sleepers, event.RoomID) {
+	t.Helper()
+	db, selects := counted(t)
+	s := &sleepers{world: newWorld(t, db), selects: selects}
+	room := s.create(alice)
+	for i := range n {
+		user := event.UserID(fmt.Sprintf("@u%d:%s", i, storetest.ServerName))
+		s.join(room, user)
+		for range 20 {
+			s.join(s.create(alice), user)
+		}
+		d := s.device(user).with(filter)
+		d.useStateAfter = i%2 == 1
+		d.sync()
+		s.devices = append(s.devices, d)
+	}
+	return s, room
+}
+
 func TestAWokenSyncAsksTheDatabaseNothing(t *testing.T) {
-	const sleepers = 20
 	for name, filter := range map[string]string{
 		"without a filter":  "",
 		"with lazy loading": `{"room":{"state":{"lazy_load_members":true},"timeline":{"limit":20}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, selects := counted(t)
-				w := newWorld(t, s)
-				room := w.create(alice)
-				var devices []*device
-				for i := range sleepers {
-					user := event.UserID(fmt.Sprintf("@u%d:%s", i, storetest.ServerName))
-					w.join(room, user)
-					for range 20 {
-						w.join(w.create(alice), user)
-					}
-					d := w.device(user).with(filter)
-					d.useStateAfter = i%2 == 1
-					devices = append(devices, d)
-				}
-				for _, d := range devices {
-					d.sync()
-				}
-				cost := func(happens func()) int64 {
-					before := selects.Load()
-					happens()
-					return selects.Load() - before
-				}
-				message := func() { w.send(room, alice, "m") }
-				woken := func(happens func()) int64 {
-					var answers []<-chan *answer
-					for _, d := range devices {
-						d.sync()
-						answers = append(answers, d.poll(w.ctx(), time.Minute))
-					}
-					return cost(func() {
-						happens()
-						for _, a := range answers {
-							if got := <-a; got == nil || len(got.Rooms.Join) != 1 {
-								t.Fatalf("woken with %+v", got)
-							}
-						}
-					})
-				}
+				s, room := newSleepers(t, 20, filter)
+				message := func() { s.send(room, alice, "m") }
 				message()
-				alone := cost(message)
-				if got := woken(message) - alone; got != 0 {
-					t.Errorf("%d syncs woken by a message made %d queries", sleepers, got)
+				alone := s.cost(message)
+				if got := s.woken(message) - alone; got != 0 {
+					t.Errorf("woken by a message they made %d queries", got)
 				}
-				typing := func() { w.ok(w.stream.SetTyping(w.ctx(), alice, room, time.Hour)) }
-				w.ok(w.stream.SetTyping(w.ctx(), alice, room, 0)) // now her memberships are cached
-				if got := woken(typing); got != 0 {
-					t.Errorf("%d syncs woken by typing made %d queries", sleepers, got)
+				typing := func() { s.ok(s.stream.SetTyping(s.ctx(), alice, room, time.Hour)) }
+				s.ok(s.stream.SetTyping(s.ctx(), alice, room, 0)) // now her memberships are cached
+				if got := s.woken(typing); got != 0 {
+					t.Errorf("woken by typing they made %d queries", got)
 				}
-				last := w.send(room, alice, "read this")
-				read := func() { w.read(room, alice, stream.Marker{Type: "m.read", EventID: last}) }
-				if got := woken(read); got > 3 {
-					t.Errorf("%d syncs woken by a receipt, and setting it, made %d queries", sleepers, got)
+				last := s.send(room, alice, "read this")
+				read := func() { s.read(room, alice, stream.Marker{Type: "m.read", EventID: last}) }
+				if got := s.woken(read); got > 3 { // two of them to set it
+					t.Errorf("woken by a receipt they made %d queries", got)
 				}
 			})
 		})

@@ -82,6 +82,7 @@ func New(o Options) *Service {
 	}
 	s.typing = newTyping(s.notifier.typed)
 	log.Follow(s.ignored.follow)
+	log.Follow(s.typing.follow)
 	log.Follow(s.notifier.follow)
 	return s
 }

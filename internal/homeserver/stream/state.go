@@ -25,6 +25,8 @@ type roomState struct {
 	nids map[event.StateKey]int64
 	// view is the state to look single members up in.
 	view *rooms.StateView
+	// whole: the client gets the whole state, whatever it had before.
+	whole bool
 }
 
 func (b *builder) newState(sp span, t *timeline) *roomState {
@@ -84,7 +86,7 @@ func (rs *roomState) delta(ctx context.Context, from, to int64, want func(rooms.
 // all collects the whole state, or with lazy loading all but the members. end
 // is the state at the end of the span.
 func (rs *roomState) all(ctx context.Context, end *rooms.StateView) error {
-	rs.view = end
+	rs.view, rs.whole = end, true
 	read := end.All
 	if rs.b.lazy() {
 		read = end.NonMembers
@@ -219,7 +221,7 @@ func (rs *roomState) speaker(ctx context.Context, user event.UserID) error {
 		return nil
 	}
 	b := rs.b
-	if !b.r.Filter.Room.State.IncludeRedundantMembers && !b.initial() && b.device.has(nid, b.from) {
+	if !b.r.Filter.Room.State.IncludeRedundantMembers && !rs.whole && b.device.has(nid, b.from) {
 		return nil
 	}
 	rs.set(key, nid)

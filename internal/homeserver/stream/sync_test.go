@@ -3,6 +3,8 @@
 package stream_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -482,5 +484,46 @@ func TestMembershipAtTheEventIsTold(t *testing.T) {
 		if e.Unsigned.Membership != want {
 			t.Errorf("%s %s: membership %q, want %q", e.Type, e.Content, e.Unsigned.Membership, want)
 		}
+	}
+}
+
+func TestALargeAnswerIsWrittenWhileItIsMade(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	for range 60 {
+		w.create(alice)
+	}
+	pieces, most := 0, 0
+	var text strings.Builder
+	rest, err := w.stream.Sync(w.ctx(), stream.Request{User: alice, Device: "D", Write: func(p []byte) error {
+		pieces, most = pieces+1, max(most, len(p))
+		text.Write(p)
+		return nil
+	}})
+	w.ok(err)
+	text.Write(rest)
+	a := &answer{}
+	if err := json.Unmarshal([]byte(text.String()), a); err != nil || len(a.Rooms.Join) != 60 {
+		t.Errorf("%d rooms, %v", len(a.Rooms.Join), err)
+	}
+	if pieces < 1 || most > 80<<10 {
+		t.Errorf("%d bytes in %d pieces, the largest of %d", text.Len(), pieces, most)
+	}
+	failed := errors.New("client went away")
+	_, err = w.stream.Sync(w.ctx(), stream.Request{User: alice, Device: "D", Write: func([]byte) error { return failed }})
+	if !errors.Is(err, failed) {
+		t.Errorf("error of the writer became %v", err)
+	}
+}
+
+func TestFullStateSendsLazyMembersAgain(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	room := w.create(alice, func(r *rooms.CreateRequest) { name := "named"; r.Name = &name })
+	w.join(room, bob)
+	d := w.device(bob).with(`{"room":{"state":{"lazy_load_members":true}}}`)
+	d.sync()
+	w.send(room, alice, "m")
+	d.fullState = true
+	if got := members(d.sync().Rooms.Join[room].State.Events); !cmp.Equal(got, []string{string(alice), string(bob)}) {
+		t.Errorf("members with full_state: %v", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 const (
@@ -68,6 +69,22 @@ func (t *typing) set(room int64, user event.UserID, d time.Duration) {
 	}
 	if !typed || d <= 0 {
 		t.change(room, r, now)
+	}
+}
+
+// follow ends the typing of users whose membership changes: they may have left.
+func (t *typing) follow(changes []store.Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range changes {
+		r := t.rooms[c.RoomNID]
+		if c.Kind != store.ChangeEvent || r == nil {
+			continue
+		}
+		if _, typed := r.until[event.UserID(c.UserID)]; typed {
+			delete(r.until, event.UserID(c.UserID))
+			t.change(c.RoomNID, r, time.Now())
+		}
 	}
 }
 

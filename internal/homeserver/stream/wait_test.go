@@ -222,6 +222,20 @@ func TestTypingExpires(t *testing.T) {
 	})
 }
 
+func TestWhoLeavesNoLongerTypes(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		room := w.create(alice)
+		w.join(room, bob)
+		d := w.device(alice)
+		w.ok(w.stream.SetTyping(w.ctx(), bob, room, time.Minute))
+		d.sync()
+		w.leave(room, bob)
+		if got := typists(t, d.sync().Rooms.Join[room]); got != `{"user_ids":[]}` {
+			t.Errorf("typing after leaving: %s", got)
+		}
+	})
+}
+
 func typists(t *testing.T, r *roomAnswer) string {
 	t.Helper()
 	if r == nil {
