@@ -10,7 +10,7 @@ NAMESPACE  := foyer-system
 LDFLAGS    := -s -w -X github.com/foyer-matrix/foyer/internal/command.version=$(VERSION)
 # goolm: the tests' Matrix client encrypts in pure Go, without libolm.
 TAGS       := goolm
-TOOLS      := go tool -modfile=hack/tools.mod
+TOOLS      := go tool -modfile=hack/lint.mod
 KUBE       := bin/cluster
 FUZZTIME   ?= 5m
 

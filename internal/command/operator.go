@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/foyer-matrix/foyer/controllers"
@@ -89,7 +88,7 @@ func runOperator(ctx context.Context, flags operatorFlags, logs io.Writer) error
 			Metrics: metricsserver.Options{
 				BindAddress:    flags.metricsAddress,
 				SecureServing:  true,
-				FilterProvider: filters.WithAuthenticationAndAuthorization,
+				FilterProvider: guardMetrics,
 			},
 		},
 	})
