@@ -36,7 +36,7 @@ func (a *API) keyBackupRoutes() []httpapi.Route {
 		{Method: "GET", Path: keys, Auth: httpapi.User, Timeout: -1, Handler: a.roomKeys},
 		{Method: "GET", Path: room, Auth: httpapi.User, Timeout: -1, Handler: a.keysOfRoom},
 		{Method: "GET", Path: session, Auth: httpapi.User, Handler: httpapi.JSON(a.keyOfSession)},
-		{Method: "DELETE", Path: keys, Auth: httpapi.User, Handler: httpapi.JSON(a.deleteRoomKeys)},
+		{Method: "DELETE", Path: keys, Auth: httpapi.User, Handler: httpapi.JSON(a.deleteAllKeys)},
 		{Method: "DELETE", Path: room, Auth: httpapi.User, Handler: httpapi.JSON(a.deleteRoomKeys)},
 		{Method: "DELETE", Path: session, Auth: httpapi.User, Handler: httpapi.JSON(a.deleteRoomKeys)},
 	}
@@ -150,12 +150,15 @@ type roomKeysResponse struct {
 	ETag  string `json:"etag"`
 }
 
-func (a *API) putKeys(ctx context.Context, caller httpapi.Caller, version string, keys []store.BackupKey) (*roomKeysResponse, error) {
-	b, err := a.e2ee.PutRoomKeys(ctx, caller.UserID, version, keys)
+func newRoomKeysResponse(b *e2ee.Backup, err error) (*roomKeysResponse, error) {
 	if err != nil {
 		return nil, e2eeError(err)
 	}
 	return &roomKeysResponse{b.Count, b.ETag}, nil
+}
+
+func (a *API) putKeys(ctx context.Context, caller httpapi.Caller, version string, keys []store.BackupKey) (*roomKeysResponse, error) {
+	return newRoomKeysResponse(a.e2ee.PutRoomKeys(ctx, caller.UserID, version, keys))
 }
 
 type putRoomKeysRequest struct {
@@ -229,16 +232,23 @@ func (a *API) keyOfSession(ctx context.Context, caller httpapi.Caller, req *room
 	return newBackupKey(k), e2eeError(err)
 }
 
-// deleteRoomKeys deletes the keys that the path names: one, those of a room, or all.
+type allKeysRequest struct {
+	Version string `query:"version" required:"true"`
+}
+
+// deleteAllKeys deletes all keys of a version.
 //
 // DELETE /_matrix/client/v3/room_keys/keys
+// https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3room_keyskeys
+func (a *API) deleteAllKeys(ctx context.Context, caller httpapi.Caller, req *allKeysRequest) (*roomKeysResponse, error) {
+	return newRoomKeysResponse(a.e2ee.DeleteRoomKeys(ctx, caller.UserID, req.Version, "", ""))
+}
+
+// deleteRoomKeys deletes the key of a session, or those of a room.
+//
 // DELETE /_matrix/client/v3/room_keys/keys/{roomId}
 // DELETE /_matrix/client/v3/room_keys/keys/{roomId}/{sessionId}
-// https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3room_keyskeys
+// https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3room_keyskeysroomid
 func (a *API) deleteRoomKeys(ctx context.Context, caller httpapi.Caller, req *roomKeysRequest) (*roomKeysResponse, error) {
-	b, err := a.e2ee.DeleteRoomKeys(ctx, caller.UserID, req.Version, string(req.RoomID), req.SessionID)
-	if err != nil {
-		return nil, e2eeError(err)
-	}
-	return &roomKeysResponse{b.Count, b.ETag}, nil
+	return newRoomKeysResponse(a.e2ee.DeleteRoomKeys(ctx, caller.UserID, req.Version, string(req.RoomID), req.SessionID))
 }
