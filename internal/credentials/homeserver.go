@@ -34,6 +34,12 @@ type Homeserver struct {
 	RegistrationTokens []string
 }
 
+// RegistrationTokensText returns the registration tokens as their Secret holds
+// them, one a line.
+func (h Homeserver) RegistrationTokensText() string {
+	return strings.Join(h.RegistrationTokens, "\n") + "\n"
+}
+
 // RegistrationTokensReference says which Secret holds the registration
 // tokens: the user's, or the one that the operator generates.
 func RegistrationTokensReference(hs *matrixv1alpha1.Homeserver) matrixv1alpha1.SecretKeyReference {

@@ -95,7 +95,20 @@ func merge(hs *matrixv1alpha1.Homeserver, ours config.Config) (config.Config, er
 	if len(unknown) > 0 {
 		return config.Config{}, &manifest.ConfigError{Message: unknown[0].Error()}
 	}
+	if err := check(encoded); err != nil {
+		return config.Config{}, &manifest.ConfigError{Message: err.Error()}
+	}
 	return out, nil
+}
+
+// check asks the server's own validation before a pod has to fail on it.
+func check(encoded []byte) error {
+	complete := config.Default()
+	if err := json.Unmarshal(encoded, &complete); err != nil {
+		return err
+	}
+	complete.Complete()
+	return complete.Validate()
 }
 
 // split returns the part of users that may be used, and the sorted keys that

@@ -3,8 +3,6 @@
 package homeserver
 
 import (
-	"strings"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,7 +68,7 @@ func credentialSecrets(in Inputs, names naming.Homeserver) []client.Object {
 	}
 	if generatesToken(in.Homeserver) {
 		objects = append(objects, secret(names.RegistrationTokenSecret(), map[string][]byte{
-			naming.KeyRegistrationTokens: []byte(strings.Join(values.RegistrationTokens, "\n") + "\n"),
+			naming.KeyRegistrationTokens: []byte(values.RegistrationTokensText()),
 		}))
 	}
 	return objects
