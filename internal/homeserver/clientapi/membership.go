@@ -20,6 +20,7 @@ func (a *API) membershipRoutes() []httpapi.Route {
 	const room = "/_matrix/client/v3/rooms/{roomId}/"
 	return []httpapi.Route{
 		{Method: "POST", Path: "/_matrix/client/v3/join/{roomIdOrAlias}", Auth: httpapi.User, Limit: httpapi.LimitJoin, Handler: httpapi.JSON(a.joinByIDOrAlias)},
+		{Method: "POST", Path: "/_matrix/client/v3/knock/{roomIdOrAlias}", Auth: httpapi.User, Limit: httpapi.LimitJoin, Handler: httpapi.JSON(a.knock)},
 		{Method: "POST", Path: room + "join", Auth: httpapi.User, Limit: httpapi.LimitJoin, Handler: httpapi.JSON(a.joinRoom)},
 		{Method: "POST", Path: room + "invite", Auth: httpapi.User, Limit: httpapi.LimitInvite, Handler: httpapi.JSON(a.invite)},
 		{Method: "POST", Path: room + "leave", Auth: httpapi.User, Limit: httpapi.LimitMessage, Handler: httpapi.JSON(a.leave)},
@@ -50,6 +51,22 @@ func (a *API) joinByIDOrAlias(ctx context.Context, caller httpapi.Caller, r *joi
 		return nil, err
 	}
 	return a.join(ctx, rooms.MemberRequest{RoomID: room, Sender: caller.UserID, Reason: r.Reason})
+}
+
+// knock asks for an invitation to a room, named by its id or an alias.
+//
+// POST /_matrix/client/v3/knock/{roomIdOrAlias}
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
+func (a *API) knock(ctx context.Context, caller httpapi.Caller, r *joinByIDOrAliasRequest) (*joinResponse, error) {
+	room, err := a.resolveRoom(ctx, r.RoomIDOrAlias)
+	if err != nil {
+		return nil, err
+	}
+	err = a.rooms.Knock(ctx, rooms.MemberRequest{RoomID: room, Sender: caller.UserID, Reason: r.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return &joinResponse{room}, nil
 }
 
 // resolveRoom returns the room that text names by its id or an alias.

@@ -256,6 +256,15 @@ func TestH49JoiningAgainstTheRules(t *testing.T) {
 		c.bob.Post(in("!nothing:test.example", "join"), object{}).Refused(404, "M_NOT_FOUND")
 		c.bob.Post("/_matrix/client/v3/join/%23nothing%3Atest.example", object{}).Refused(404, "M_NOT_FOUND")
 		c.bob.Post("/_matrix/client/v3/join/nothing", object{}).Refused(400, "M_INVALID_PARAM")
+		knock := func(room string) *homeservertest.Response {
+			return c.bob.Post("/_matrix/client/v3/knock/"+url.PathEscape(room), object{"reason": "please"})
+		}
+		knock(room).Refused(403, "M_FORBIDDEN") // banned
+		knock(private).Refused(403, "M_FORBIDDEN")
+		c.alice.Put(in(private, "state", "m.room.join_rules", ""), object{"join_rule": "knock"}).OK()
+		knock(private).OK()
+		c.alice.Post(in(private, "invite"), object{"user_id": c.bob.UserID}).OK()
+		c.bob.Post(in(private, "join"), object{}).OK()
 	})
 }
 
