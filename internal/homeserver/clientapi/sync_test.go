@@ -4,6 +4,7 @@ package clientapi_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"runtime"
 	"strings"
@@ -108,4 +109,47 @@ func TestH55Since(t *testing.T) {
 	if before, _, _ := strings.Cut(head, "_"); !strings.HasPrefix(got, before) {
 		t.Errorf("a token from the future gave %s, want the present, %s", got, head)
 	}
+}
+
+func TestAMessageThroughOneReplicaWakesASyncOnAnother(t *testing.T) {
+	s := homeservertest.New(t, homeservertest.Options{Postgres: true})
+	alice, bob := s.Register("alice"), s.Register("bob")
+	id := room(alice)
+	bob.Post(client+"/join/"+id, nil).OK()
+	elsewhere := s.Replica().Client()
+	elsewhere.UserID, elsewhere.DeviceID, elsewhere.AccessToken = bob.UserID, bob.DeviceID, bob.AccessToken
+	// The token of one replica holds on the other, which may not have heard of all of it yet.
+	since := bob.Get(client + "/sync").OK().String("next_batch")
+	events := map[string]bool{}
+	for i := range 5 {
+		want, err := url.PathUnescape(message(alice, id, fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for !events[want] {
+			got := elsewhere.Get(client + "/sync?timeout=60000&since=" + since).OK()
+			since = got.String("next_batch")
+			for _, e := range timelineOf(got, id) {
+				if events[e] {
+					t.Errorf("%s came twice", e)
+				}
+				events[e] = true
+			}
+		}
+	}
+	if len(events) != 5 {
+		t.Errorf("%d events, want 5", len(events))
+	}
+}
+
+// timelineOf lists the ids of a room's timeline in an answer.
+func timelineOf(r *homeservertest.Response, escaped string) []string {
+	var list []string
+	plain, _ := url.PathUnescape(escaped)
+	all, _ := r.Value("rooms", "join", plain, "timeline", "events").([]any)
+	for _, e := range all {
+		id, _ := e.(map[string]any)["event_id"].(string)
+		list = append(list, id)
+	}
+	return list
 }

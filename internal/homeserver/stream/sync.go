@@ -56,21 +56,34 @@ func (s *Service) Sync(ctx context.Context, r Request) ([]byte, error) {
 	if err := s.confirm(ctx, &r, device); err != nil {
 		return nil, fmt.Errorf("delete delivered messages: %w", err)
 	}
-	if r.Since == nil || r.FullState || s.clamp(r.Since) {
+	if r.Since == nil || r.FullState {
 		r.Timeout = 0
+	} else if err := s.reach(ctx, &r); err != nil {
+		return nil, err
 	}
 	return s.poll(ctx, &poll{request: &r, watched: w, device: device})
 }
 
-// clamp moves a token from the future to the present: after the database was
-// restored from a backup a client would otherwise wait for ever.
-func (s *Service) clamp(t *Token) bool {
+// reach makes sure that the log is at a token. Another replica may have given
+// one that this replica has not heard of yet; then it will in a moment. A
+// token that nobody can have given, as from before the database was restored
+// from a backup, becomes the present and is answered at once: its client
+// would wait for ever otherwise.
+func (s *Service) reach(ctx context.Context, r *Request) error {
 	head := s.log.Head()
-	if t.Pos <= head {
-		return false
+	if r.Since.Pos <= head {
+		return nil
 	}
-	*t = Token{Pos: head, Typing: t.Typing, ToDevice: head}
-	return true
+	known, err := s.store.ChangesBetween(ctx, r.Since.Pos-1, r.Since.Pos, 1)
+	if err != nil {
+		return fmt.Errorf("look token up: %w", err)
+	}
+	if len(known) > 0 {
+		return s.log.Wait(ctx, r.Since.Pos-1)
+	}
+	*r.Since = Token{Pos: head, Typing: r.Since.Typing, ToDevice: head}
+	r.Timeout = 0
+	return nil
 }
 
 // poll is a sync in progress.
