@@ -91,6 +91,15 @@ func (c *cache[K, V]) put(key K, value V, size int64) {
 	}
 }
 
+// resize notes that a value grew or shrank.
+func (c *cache[K, V]) resize(key K, size int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil {
+		c.put(key, e.Value.(*cached[K, V]).value, size)
+	}
+}
+
 func (c *cache[K, V]) drop(e *list.Element) {
 	entry := c.recent.Remove(e).(*cached[K, V])
 	delete(c.entries, entry.key)

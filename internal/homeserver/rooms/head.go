@@ -23,6 +23,8 @@ type roomEntry struct {
 	head *head
 	// base is the head_nid as it was last read from the database. Guarded by turn.
 	base int64
+	// size is about the memory of head, as entries counts it. Guarded by turn.
+	size int64
 	// stale says that head is not what the database has or will have.
 	stale atomic.Bool
 	// redacted says that the state that head remembers may have been stripped.
@@ -31,8 +33,42 @@ type roomEntry struct {
 	confirmed atomic.Int64
 }
 
-// entrySize is about the memory of a roomEntry with the state that sends look at.
-const entrySize = 8 << 10
+// What a roomEntry takes: at least, for each key of the state that is
+// remembered, and before a change of it is worth counting.
+const (
+	entrySize     = 1 << 10
+	headStateSize = 1 << 10
+	sizeStep      = 8 << 10
+)
+
+// weigh keeps count of the memory of the entry's head. The caller has the turn.
+func (s *Service) weigh(e *roomEntry) {
+	size := int64(entrySize)
+	if e.head != nil {
+		size += int64(len(e.head.state)) * headStateSize
+		for _, l := range e.head.chain {
+			size += l.size()
+		}
+	}
+	if size > e.size+sizeStep || size < e.size-sizeStep {
+		e.size = size
+		s.entries.resize(e.info.NID, size)
+	}
+}
+
+// maxIdleChain is the largest state that a head keeps in memory, in bytes,
+// once all that was built on it is on disk and can be read again.
+const maxIdleChain = 128 << 10
+
+// shrink lets go of a large state. The caller has the turn.
+func (e *roomEntry) shrink() {
+	if e.head == nil || len(e.head.chain) == 0 || e.confirmed.Load() != e.head.id {
+		return
+	}
+	if base := e.head.chain[len(e.head.chain)-1]; base.size() > maxIdleChain {
+		e.head.chain = nil
+	}
+}
 
 // head is what an event is built on.
 type head struct {

@@ -71,6 +71,8 @@ func (s *Service) take(ctx context.Context, e *roomEntry, p *proposal) (*pending
 	if err != nil {
 		return nil, nil, err
 	}
+	e.shrink()
+	defer s.weigh(e)
 	t := &turn{service: s, entry: e, head: h}
 	out, err := t.propose(ctx, p)
 	if err != nil {
