@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // KeyBackup is one version of a user's backup of room keys.
@@ -24,20 +23,6 @@ type BackupKey struct {
 	FirstMessageIndex, ForwardedCount int64
 	Verified                          bool
 	SessionData                       []byte // a JSON object
-}
-
-// betterThan tells whether k takes the place of old: a verified key before
-// one that is not, then the one that opens more messages, then the one that
-// went through fewer hands.
-// https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3room_keyskeysroomidsessionid
-func (k BackupKey) betterThan(old BackupKey) bool {
-	if k.Verified != old.Verified {
-		return k.Verified
-	}
-	if k.FirstMessageIndex != old.FirstMessageIndex {
-		return k.FirstMessageIndex < old.FirstMessageIndex
-	}
-	return k.ForwardedCount < old.ForwardedCount
 }
 
 const (
@@ -60,26 +45,34 @@ const (
 	selectUnfinished = `SELECT ` + backupColumns + ` FROM key_backups WHERE deleted = 1 AND key_count > 0`
 
 	backupKeyColumns = `room_id, session_id, first_message_index, forwarded_count, is_verified, session_data`
-	selectTheseKeys  = `SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, '' FROM backup_keys
-	WHERE user_id = $1 AND version = $2 AND (room_id, session_id) IN `
 	selectBackupKeys = `SELECT ` + backupKeyColumns + ` FROM backup_keys
 	WHERE user_id = $1 AND version = $2 AND (room_id, session_id) > ($3, $4) ORDER BY room_id, session_id LIMIT $5`
 	selectRoomKeys = `SELECT ` + backupKeyColumns + ` FROM backup_keys
 	WHERE user_id = $1 AND version = $2 AND room_id = $3 AND session_id > $4 ORDER BY session_id LIMIT $5`
 	selectBackupKey = `SELECT ` + backupKeyColumns + ` FROM backup_keys
 	WHERE user_id = $1 AND version = $2 AND room_id = $3 AND session_id = $4`
+	// A verified key is better than one that is not, then one that opens more
+	// messages, then one that went through fewer hands.
+	// https://spec.matrix.org/v1.19/client-server-api/#server-side-key-backups
 	replaceBackupKey = `UPDATE backup_keys SET first_message_index = $1, forwarded_count = $2, is_verified = $3, session_data = $4
 	WHERE user_id = $5 AND version = $6 AND room_id = $7 AND session_id = $8 AND (is_verified < $3 OR is_verified = $3 AND
 	(first_message_index > $1 OR first_message_index = $1 AND forwarded_count > $2))`
 	deleteBackupKeys = `DELETE FROM backup_keys WHERE user_id = $1 AND version = $2 AND `
-	someKeys         = `(room_id, session_id) IN (SELECT room_id, session_id FROM backup_keys
-	WHERE user_id = $1 AND version = $2 LIMIT $3)`
-	someRoomKeys = `room_id = $3 AND session_id IN (SELECT session_id FROM backup_keys
-	WHERE user_id = $1 AND version = $2 AND room_id = $3 LIMIT $4)`
-	oneKey = `room_id = $3 AND session_id = $4`
+	allKeys          = `(room_id, session_id) <= ($3, $4)`
+	roomKeys         = `room_id = $3 AND session_id <= $4`
+	lastOfKeys       = `SELECT ` + backupKeyColumns + ` FROM backup_keys
+	WHERE user_id = $1 AND version = $2 ORDER BY room_id, session_id LIMIT 1 OFFSET $3`
+	lastOfRoom = `SELECT ` + backupKeyColumns + ` FROM backup_keys
+	WHERE user_id = $1 AND version = $2 AND room_id = $3 ORDER BY session_id LIMIT 1 OFFSET $4`
+	wholeRoom = `room_id = $3`
+	oneKey    = `room_id = $3 AND session_id = $4`
 )
 
-var insertBackupKey = &Insert{Table: "backup_keys", Columns: "user_id, version, " + backupKeyColumns}
+// insertBackupKey inserts what is not there and returns which keys those are.
+var insertBackupKey = &Insert{
+	Table: "backup_keys", Columns: "user_id, version, " + backupKeyColumns,
+	Suffix: "ON CONFLICT (user_id, version, room_id, session_id) DO NOTHING RETURNING " + backupKeyColumns,
+}
 
 func scanBackup(row scanner) (KeyBackup, error) {
 	var b KeyBackup
@@ -169,59 +162,57 @@ func (s *Store) PutBackupKeys(ctx context.Context, b KeyBackup, keys []BackupKey
 }
 
 func (tx *Tx) putBackupKeys(ctx context.Context, b KeyBackup, keys []BackupKey, atMost int64) (KeyBackup, error) {
-	stored, err := tx.storedKeys(ctx, b, keys)
+	fresh, err := tx.insertBackupKeys(ctx, b, keys)
 	if err != nil {
 		return b, err
-	}
-	var fresh, better []BackupKey
-	for _, k := range keys {
-		old, ok := stored[[2]string{k.RoomID, k.SessionID}]
-		switch {
-		case !ok:
-			fresh = append(fresh, k)
-		case k.betterThan(old):
-			better = append(better, k)
-		}
 	}
 	if len(fresh) > 0 && b.Count+int64(len(fresh)) > atMost {
 		return b, ErrTooMany
 	}
-	for _, k := range fresh {
-		tx.Insert(insertBackupKey, b.UserID, b.Version, []byte(k.RoomID), []byte(k.SessionID),
-			k.FirstMessageIndex, k.ForwardedCount, flag(k.Verified), k.SessionData)
-	}
-	for _, k := range better {
-		tx.Later(replaceBackupKey, k.FirstMessageIndex, k.ForwardedCount, flag(k.Verified), k.SessionData,
+	changed := int64(len(fresh))
+	for _, k := range keys {
+		if fresh[[2]string{k.RoomID, k.SessionID}] {
+			continue
+		}
+		n, err := tx.Exec(ctx, replaceBackupKey, k.FirstMessageIndex, k.ForwardedCount, flag(k.Verified), k.SessionData,
 			b.UserID, b.Version, []byte(k.RoomID), []byte(k.SessionID))
+		if err != nil {
+			return b, err
+		}
+		changed += n
 	}
-	if len(fresh)+len(better) == 0 {
+	if changed == 0 {
 		return b, nil
 	}
-	tx.wrote = true
 	return queryOne(ctx, tx, scanBackup, countChanges, int64(1), int64(len(fresh)), b.UserID, b.Version)
 }
 
-// storedKeys returns those of keys that are stored, by room and session.
-func (tx *Tx) storedKeys(ctx context.Context, b KeyBackup, keys []BackupKey) (map[[2]string]BackupKey, error) {
-	stored := make(map[[2]string]BackupKey, len(keys))
+// insertBackupKeys inserts the keys that are not there and returns their
+// rooms and sessions. To look first which are there would be a statement
+// more, and one that Postgres plans badly for a table it has not analysed.
+func (tx *Tx) insertBackupKeys(ctx context.Context, b KeyBackup, keys []BackupKey) (map[[2]string]bool, error) {
+	fresh := make(map[[2]string]bool, len(keys))
 	for len(keys) > 0 {
-		n := min(len(keys), maxList)
-		args := []any{b.UserID, b.Version}
-		for i := range padded(n) {
-			k := keys[min(i, n-1)]
-			args = append(args, []byte(k.RoomID), []byte(k.SessionID))
+		n := maxRows
+		for n > len(keys) {
+			n /= 2
 		}
-		values := strings.ReplaceAll(rowValues(3, n), " AS TEXT)", " AS BYTEA)")
-		found, err := queryAll(ctx, tx, scanBackupKey, selectTheseKeys+values, args...)
+		args := make([]any, 0, 8*n)
+		for _, k := range keys[:n] {
+			args = append(args, b.UserID, b.Version, []byte(k.RoomID), []byte(k.SessionID),
+				k.FirstMessageIndex, k.ForwardedCount, flag(k.Verified), k.SessionData)
+		}
+		inserted, err := queryAll(ctx, tx, scanBackupKey, insertBackupKey.text(n), args...)
 		if err != nil {
 			return nil, err
 		}
-		for _, k := range found {
-			stored[[2]string{k.RoomID, k.SessionID}] = k
+		for _, k := range inserted {
+			tx.wrote = true
+			fresh[[2]string{k.RoomID, k.SessionID}] = true
 		}
 		keys = keys[n:]
 	}
-	return stored, nil
+	return fresh, nil
 }
 
 func scanBackupKey(row scanner) (BackupKey, error) {
@@ -266,21 +257,41 @@ func (s *Store) DeleteBackupKeys(ctx context.Context, b KeyBackup, room, session
 }
 
 func (tx *Tx) deleteBackupKeys(ctx context.Context, b KeyBackup, which BackupKey, limit int) (KeyBackup, bool, error) {
-	query, args := deleteBackupKeys, []any{b.UserID, b.Version}
-	switch {
-	case which.SessionID != "":
-		query, args = query+oneKey, append(args, []byte(which.RoomID), []byte(which.SessionID))
-	case which.RoomID != "":
-		query, args = query+someRoomKeys, append(args, []byte(which.RoomID), limit)
-	default:
-		query, args = query+someKeys, append(args, limit)
+	rows, args, more, err := tx.someBackupKeys(ctx, b, which, limit)
+	if err != nil {
+		return b, false, err
 	}
-	n, err := tx.Exec(ctx, query, args...)
+	n, err := tx.Exec(ctx, deleteBackupKeys+rows, args...)
 	if err != nil || n == 0 {
 		return b, false, err
 	}
 	b, err = queryOne(ctx, tx, scanBackup, countChanges, int64(1), -n, b.UserID, b.Version)
-	return b, n == int64(limit) && which.SessionID == "", err
+	return b, more, err
+}
+
+// someBackupKeys returns the condition for the first limit keys of those that
+// which stands for, and whether there may be more.
+func (tx *Tx) someBackupKeys(ctx context.Context, b KeyBackup, which BackupKey, limit int) (rows string, args []any, more bool, err error) {
+	args = []any{b.UserID, b.Version}
+	rows, last := allKeys, lastOfKeys
+	if which.RoomID != "" {
+		args = append(args, []byte(which.RoomID))
+		rows, last = roomKeys, lastOfRoom
+	}
+	if which.SessionID != "" {
+		return oneKey, append(args, []byte(which.SessionID)), false, nil
+	}
+	k, err := queryOne(ctx, tx, scanBackupKey, last, append(args[:len(args):len(args)], limit-1)...)
+	switch {
+	case errors.Is(err, ErrNotFound) && which.RoomID != "":
+		return wholeRoom, args, false, nil
+	case errors.Is(err, ErrNotFound):
+		return `1 = 1`, args, false, nil
+	case which.RoomID != "":
+		return rows, append(args, []byte(k.SessionID)), true, err
+	default:
+		return rows, append(args, []byte(k.RoomID), []byte(k.SessionID)), true, err
+	}
 }
 
 // DeleteKeyBackup makes a version unusable, or returns ErrNotFound. Its keys
