@@ -23,9 +23,14 @@ func run(ctx context.Context, args []string) int {
 	root := &cobra.Command{
 		Use:   "foyer",
 		Short: "Matrix for a campus, on Kubernetes or on one small machine",
+		// run prints errors, once.
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		command.Operator(),
 		command.Homeserver(),
+		command.Render(),
 	)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
