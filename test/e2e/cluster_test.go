@@ -71,10 +71,10 @@ func install() error {
 		return err
 	}
 	// The tag stays the same while one works on it; the pod has to be new.
-	if _, err := runTool("kubectl", "-n", operatorNamespace, "rollout", "restart", "deployment/foyer"); err != nil {
+	if _, err := runTool("kubectl", "-n", operatorNamespace, "rollout", "restart", "deployment/foyer-operator"); err != nil {
 		return err
 	}
-	_, err = runTool("kubectl", "-n", operatorNamespace, "rollout", "status", "deployment/foyer", "--timeout=3m")
+	_, err = runTool("kubectl", "-n", operatorNamespace, "rollout", "status", "deployment/foyer-operator", "--timeout=3m")
 	return err
 }
 
@@ -167,7 +167,7 @@ func report(t *testing.T, namespace string) {
 		{"get", "matrix", "-n", namespace, "-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}{end}"},
 		{"get", "events", "-n", namespace, "--sort-by=.lastTimestamp"},
 		{"logs", "-n", namespace, "-l", "app.kubernetes.io/managed-by=foyer", "--tail=40", "--prefix"},
-		{"logs", "-n", operatorNamespace, "deployment/foyer", "--tail=40"},
+		{"logs", "-n", operatorNamespace, "deployment/foyer-operator", "--tail=40"},
 	} {
 		out, err := runTool("kubectl", args...)
 		t.Logf("kubectl %s\n%s%v", strings.Join(args, " "), out, err)
