@@ -24,6 +24,7 @@ func (s *Service) follow(changes []store.Change) {
 			}
 		case store.ChangeForget:
 			s.users.remove(event.UserID(c.UserID))
+		default: // of no concern to rooms
 		}
 	}
 }

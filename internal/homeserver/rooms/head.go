@@ -159,9 +159,9 @@ func (s *Service) isCurrent(ctx context.Context, e *roomEntry) (bool, error) {
 func encodeHeads(tips []tip) []byte {
 	b := make([]byte, 0, 64*len(tips))
 	for _, t := range tips {
-		b = binary.AppendUvarint(b, uint64(t.nid))
-		b = append(binary.AppendUvarint(b, uint64(len(t.ref.ID))), t.ref.ID...)
-		b = append(binary.AppendUvarint(b, uint64(len(t.ref.Hash))), t.ref.Hash...)
+		b = binary.AppendVarint(b, t.nid)
+		b = append(binary.AppendVarint(b, int64(len(t.ref.ID))), t.ref.ID...)
+		b = append(binary.AppendVarint(b, int64(len(t.ref.Hash))), t.ref.Hash...)
 	}
 	return b
 }
@@ -169,7 +169,7 @@ func encodeHeads(tips []tip) []byte {
 func decodeHeads(b []byte) ([]tip, error) {
 	var tips []tip
 	for len(b) > 0 {
-		nid, n := binary.Uvarint(b)
+		nid, n := binary.Varint(b)
 		if n <= 0 {
 			return nil, errCorruptHeads
 		}
@@ -181,7 +181,7 @@ func decodeHeads(b []byte) ([]tip, error) {
 		if !ok {
 			return nil, errCorruptHeads
 		}
-		tips, b = append(tips, tip{int64(nid), event.Reference{ID: event.EventID(id), Hash: hash}}), rest
+		tips, b = append(tips, tip{nid, event.Reference{ID: event.EventID(id), Hash: hash}}), rest
 	}
 	return tips, nil
 }
@@ -190,11 +190,11 @@ var errCorruptHeads = fmt.Errorf("%w: unreadable forward extremities", store.Err
 
 // cutBytes splits off bytes that have their length before them.
 func cutBytes(b []byte) (value, rest []byte, ok bool) {
-	length, n := binary.Uvarint(b)
-	if n <= 0 || uint64(len(b)-n) < length {
+	length, n := binary.Varint(b)
+	if n <= 0 || length < 0 || int64(len(b)-n) < length {
 		return nil, nil, false
 	}
-	return b[n : n+int(length)], b[n+int(length):], true
+	return b[n:][:length], b[n:][length:], true
 }
 
 // turn is one sender's time at the head of a room.

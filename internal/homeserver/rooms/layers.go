@@ -3,7 +3,6 @@
 package rooms
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -179,11 +178,11 @@ func encodeDelta(delta []pair) (added, removed []byte) {
 	var lastKey, lastNID, lastRemoved int64
 	for _, p := range delta {
 		if p.nid == 0 {
-			removed = binary.AppendUvarint(removed, uint64(p.key-lastRemoved))
+			removed = binary.AppendVarint(removed, p.key-lastRemoved)
 			lastRemoved = p.key
 			continue
 		}
-		added = binary.AppendUvarint(added, uint64(p.key-lastKey))
+		added = binary.AppendVarint(added, p.key-lastKey)
 		added = binary.AppendVarint(added, p.nid-lastNID)
 		lastKey, lastNID = p.key, p.nid
 	}
@@ -197,7 +196,7 @@ var errCorruptState = fmt.Errorf("%w: unreadable room state", store.ErrCorrupt)
 func eachPair(data []byte, f func(pair) bool) error {
 	var p pair
 	for len(data) > 0 {
-		key, n := binary.Uvarint(data)
+		key, n := binary.Varint(data)
 		if n <= 0 {
 			return errCorruptState
 		}
@@ -207,7 +206,7 @@ func eachPair(data []byte, f func(pair) bool) error {
 			return errCorruptState
 		}
 		data = data[n:]
-		p = pair{p.key + int64(key), p.nid + nid}
+		p = pair{p.key + key, p.nid + nid}
 		if !f(p) {
 			return nil
 		}
@@ -219,12 +218,12 @@ func eachPair(data []byte, f func(pair) bool) error {
 func eachKey(data []byte, f func(key int64) bool) error {
 	var key int64
 	for len(data) > 0 {
-		step, n := binary.Uvarint(data)
+		step, n := binary.Varint(data)
 		if n <= 0 {
 			return errCorruptState
 		}
 		data = data[n:]
-		key += int64(step)
+		key += step
 		if !f(key) {
 			return nil
 		}
@@ -249,6 +248,3 @@ func findKey(data []byte, key int64) (found bool, err error) {
 	})
 	return found, err
 }
-
-// comparePairs orders pairs by key.
-func comparePairs(a, b pair) int { return cmp.Compare(a.key, b.key) }

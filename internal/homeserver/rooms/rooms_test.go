@@ -34,7 +34,7 @@ func (n names) Profile(_ context.Context, user event.UserID) (displayName, avata
 type server struct {
 	*rooms.Service
 	t     testing.TB
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // the failpoints of one test
 	store *store.Store
 	stop  func()
 }

@@ -68,7 +68,7 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// ErrAliasTaken: the alias points to a room already.
+// ErrAliasTaken says that the alias points to a room already.
 var ErrAliasTaken = errors.New("alias is taken")
 
 // Alias is a local name of a room.

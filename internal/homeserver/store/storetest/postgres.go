@@ -28,6 +28,8 @@ type cluster struct {
 	// attr runs a command as the owner of the cluster; nil: as ourselves.
 	attr *syscall.SysProcAttr
 	bin  string
+	// hold is the end of a pipe whose closing, by the kernel, stops the cluster.
+	hold *os.File
 }
 
 // shared starts the cluster when the first test wants it.
@@ -125,7 +127,7 @@ func (c *cluster) stopAfterUs(data string) error {
 		return err
 	}
 	script := `cat >/dev/null; "$1/pg_ctl" stop --silent --mode=immediate --pgdata="$2" >/dev/null 2>&1; rm -rf "$3"`
-	reaper := exec.Command("/bin/sh", "-c", script, "sh", c.bin, data, c.dir)
+	reaper := exec.Command("/bin/sh", "-c", script, "sh", c.bin, data, c.dir) //nolint:gosec,noctx // outlives us on purpose
 	reaper.Stdin = r
 	reaper.Dir = "/"
 	reaper.SysProcAttr = c.attr
@@ -136,12 +138,9 @@ func (c *cluster) stopAfterUs(data string) error {
 	if err := reaper.Start(); err != nil {
 		return err
 	}
-	keepOpen = w
+	c.hold = w
 	return r.Close()
 }
-
-// keepOpen is the end of the pipe whose closing, by the kernel, stops the cluster.
-var keepOpen *os.File
 
 // own gives the directory to the user that runs the cluster: Postgres refuses to run as root.
 func (c *cluster) own() error {
@@ -152,20 +151,20 @@ func (c *cluster) own() error {
 	if err != nil {
 		return err
 	}
-	uid, err := strconv.Atoi(owner.Uid)
+	uid, err := strconv.ParseUint(owner.Uid, 10, 32)
 	if err != nil {
 		return err
 	}
-	gid, err := strconv.Atoi(owner.Gid)
+	gid, err := strconv.ParseUint(owner.Gid, 10, 32)
 	if err != nil {
 		return err
 	}
 	c.attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	return os.Chown(c.dir, uid, gid)
+	return os.Chown(c.dir, int(uid), int(gid))
 }
 
 func (c *cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd := exec.Command(filepath.Join(c.bin, name), args...) //nolint:gosec,noctx // Postgres' own programs
 	cmd.Dir = c.dir
 	cmd.SysProcAttr = c.attr
 	return cmd
