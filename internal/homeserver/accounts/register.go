@@ -20,8 +20,9 @@ import (
 
 // Registration asks for a new account.
 type Registration struct {
-	// Localpart of the user id; empty: one is made up.
-	Localpart, Password string
+	// Localpart of the user id; nil: one is made up.
+	Localpart *string
+	Password  string
 	// DeviceID and DeviceName are of the first device.
 	DeviceID, DeviceName string
 	// NoSession leaves out the device and the access token.
@@ -44,7 +45,11 @@ func (s *Service) Register(ctx context.Context, r Registration) (*Session, error
 	if s.Registration != config.RegistrationOpen && s.Registration != config.RegistrationToken {
 		return nil, matrixerr.Forbidden("registration is closed on this server")
 	}
-	id, err := s.newUserID(ctx, r.Localpart)
+	localpart := strings.ToLower(newDeviceID())
+	if r.Localpart != nil {
+		localpart = *r.Localpart
+	}
+	id, err := s.newUserID(ctx, localpart)
 	if err != nil {
 		return nil, err
 	}
@@ -95,18 +100,12 @@ func userInUse() error {
 // Available returns nil if the local part can be registered, else
 // M_INVALID_USERNAME or M_USER_IN_USE.
 func (s *Service) Available(ctx context.Context, localpart string) error {
-	if localpart == "" {
-		return matrixerr.BadRequest(matrixerr.CodeInvalidUsername, "a user name cannot be empty")
-	}
 	_, err := s.newUserID(ctx, localpart)
 	return err
 }
 
 // newUserID checks the local part that a new user wants.
 func (s *Service) newUserID(ctx context.Context, localpart string) (event.UserID, error) {
-	if localpart == "" {
-		localpart = strings.ToLower(newDeviceID())
-	}
 	id, err := event.NewUserID(localpart, s.ServerName)
 	if err != nil {
 		return "", matrixerr.BadRequest(matrixerr.CodeInvalidUsername,

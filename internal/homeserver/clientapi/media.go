@@ -45,6 +45,7 @@ func (a *API) upload(w http.ResponseWriter, r *httpapi.Request) error {
 	limit := r.Route.MaxBody
 	tooLarge := matrixerr.TooLarge("an upload may have at most " + strconv.FormatInt(limit, 10) + " bytes")
 	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // or net/http would wait for the body
 		return tooLarge
 	}
 	body := &progress{Reader: http.MaxBytesReader(w, r.Body, limit), control: http.NewResponseController(w)}

@@ -21,7 +21,7 @@ func (a *API) registerRoutes() []httpapi.Route {
 
 type registerRequest struct {
 	Kind         string         `query:"kind"`
-	Username     string         `json:"username"`
+	Username     *string        `json:"username"`
 	Password     string         `json:"password"`
 	DeviceID     string         `json:"device_id"`
 	DeviceName   string         `json:"initial_device_display_name"`

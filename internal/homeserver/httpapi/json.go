@@ -102,10 +102,12 @@ const bodyTime = 30 * time.Second
 // unread: nothing of it is ever wanted.
 func readBody(w http.ResponseWriter, r *Request) ([]byte, error) {
 	if kind := strings.ToLower(r.Header.Get("Content-Type")); strings.HasPrefix(strings.TrimSpace(kind), "multipart/") {
+		refuseBody(w)
 		return nil, matrixerr.NotJSON("a form is not JSON")
 	}
 	limit := r.Route.maxBody()
 	if r.ContentLength > limit {
+		refuseBody(w)
 		return nil, tooLarge(limit)
 	}
 	// Not every ResponseWriter has deadlines; those of tests need none. It is
@@ -122,6 +124,10 @@ func readBody(w http.ResponseWriter, r *Request) ([]byte, error) {
 	}
 	return buf.Bytes(), nil
 }
+
+// refuseBody makes net/http close the connection after the answer, because it
+// would wait for the rest of the body first otherwise.
+func refuseBody(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
 func (r *Route) maxBody() int64 {
 	if r.MaxBody > 0 {

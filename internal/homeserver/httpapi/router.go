@@ -231,6 +231,11 @@ func (rt *Router) fail(x *exchange, err error) {
 	if x.status != 0 {
 		return
 	}
+	if x.request.ContentLength != 0 {
+		// net/http reads the rest of a body before it answers, to keep the
+		// connection; a client must not make it wait for ever.
+		_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(time.Now().Add(bodyTime))
+	}
 	if shown.RetryAfter > 0 {
 		seconds := int(math.Ceil(shown.RetryAfter.Seconds()))
 		x.Header().Set("Retry-After", strconv.Itoa(max(1, seconds)))
