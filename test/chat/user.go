@@ -44,7 +44,10 @@ type User struct {
 	messages map[id.RoomID][]Message
 	receipts map[id.EventID]map[id.UserID]int
 	failures []error
-	changed  chan struct{} // closed and replaced at every change
+	// initial says that the first sync is being read. It holds messages from
+	// before this device, whose keys it cannot have.
+	initial bool
+	changed chan struct{} // closed and replaced at every change
 }
 
 // Register creates an account on server and signs its first device in.
@@ -105,11 +108,19 @@ func start(ctx context.Context, cli *mautrix.Client) (*User, error) {
 		return nil, fmt.Errorf("unexpected syncer %T", cli.Syncer)
 	}
 	syncer.OnEvent(cli.StateStoreSyncHandler)
+	syncer.OnSync(func(_ context.Context, _ *mautrix.RespSync, since string) bool {
+		u.note(func() { u.initial = since == "" })
+		return true
+	})
 	if err := helper.Init(ctx); err != nil {
 		return nil, fmt.Errorf("start encryption of %s: %w", cli.UserID, err)
 	}
 	helper.DecryptErrorCallback = func(evt *event.Event, err error) {
-		u.note(func() { u.failures = append(u.failures, fmt.Errorf("decrypt %s: %w", evt.ID, err)) })
+		u.note(func() {
+			if !u.initial || !errors.Is(err, crypto.ErrNoSessionFound) {
+				u.failures = append(u.failures, fmt.Errorf("decrypt %s: %w", evt.ID, err))
+			}
+		})
 	}
 	cli.Crypto = helper
 	syncer.OnEventType(event.EventMessage, func(_ context.Context, evt *event.Event) {
