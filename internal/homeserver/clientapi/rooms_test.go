@@ -222,6 +222,13 @@ func TestH44ANullCharacterInContent(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		c.alice.Put(in(room, "send", "x", "2"), `{"a":"\ud800"}`).Refused(400, "M_BAD_JSON")
+		// Where an identifier belongs it is no identifier, on both databases.
+		c.alice.Put(in(room, "send", "m.room.redaction", "3"), `{"redacts":"$a\u0000b"}`).Refused(404, "M_NOT_FOUND")
+		c.alice.Post(in(room, "ban"), `{"user_id":"@a\u0000b:test.example"}`).Refused(400, "M_INVALID_PARAM")
+		c.alice.Post(in(room, "invite"), `{"user_id":"@a\u0000b:test.example"}`).Refused(400, "M_INVALID_PARAM")
+		c.alice.Post("/_matrix/client/v3/createRoom", `{"room_alias_name":"a\u0000b"}`).Refused(400, "M_INVALID_PARAM")
+		c.alice.Post("/_matrix/client/v3/createRoom", `{"room_version":"1\u0000"}`).Refused(400, "M_UNSUPPORTED_ROOM_VERSION")
+		c.alice.Put(in(room, "state", "m.room.canonical_alias", ""), `{"alias":"#a\u0000b:test.example"}`).Refused(400, "M_INVALID_PARAM")
 	})
 }
 

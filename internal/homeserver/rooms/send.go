@@ -180,6 +180,9 @@ func (s *Service) prepareRedaction(ctx context.Context, e *roomEntry, p *proposa
 	if raw, ok := fields["redacts"]; !ok || json.Unmarshal(raw, &id) != nil {
 		return matrixerr.BadJSON("content.redacts must be an event id")
 	}
+	if _, err := event.ParseEventID(string(id)); err != nil {
+		return errEventNotFound() // no event has such an id, and not every database would look for it
+	}
 	delete(fields, "redacts")
 	if p.content, err = json.Marshal(fields); err != nil {
 		return fmt.Errorf("encode redaction: %w", err)
