@@ -114,7 +114,7 @@ func (c *Client) Try(ctx context.Context, method, path string, body any) (*Respo
 	if c.AccessToken != "" {
 		req.Header.Set("Authorization", "Bearer "+c.AccessToken)
 	}
-	if body != nil && req.Header.Get("Content-Type") == "" {
+	if _, set := req.Header["Content-Type"]; body != nil && !set {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := c.http.Do(req)
