@@ -242,3 +242,47 @@ func TestANewNameIsToldToTheRooms(t *testing.T) {
 		}
 	})
 }
+
+// Whatever the history of a room, each user is shown one set of events by
+// every endpoint.
+func TestEveryEndpointShowsTheSameEvents(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		viewers := []*homeservertest.Client{c.alice, c.bob, c.carol, c.server.Register("dave"), c.server.Register("erin")}
+		room := c.publicRoom(c.bob)
+		var all []string
+		for i := range 60 {
+			viewer := viewers[1+(i*7)%4]
+			switch i % 6 {
+			case 0:
+				viewer.Post(in(room, "join"), object{})
+			case 1:
+				viewer.Post(in(room, "leave"), object{})
+			case 2:
+				c.alice.Post(in(room, "invite"), object{"user_id": viewer.UserID})
+			case 3:
+				visibility := []string{"shared", "joined", "invited"}[i/6%3]
+				id := c.alice.Put(in(room, "state", "m.room.history_visibility", ""), object{"history_visibility": visibility}).OK().String("event_id")
+				all = append(all, id)
+			default:
+				all = append(all, say(c.alice, room, fmt.Sprint(i), fmt.Sprint(i)))
+			}
+		}
+		slices.Sort(all)
+		all = slices.Compact(all) // state that changes nothing is not sent again
+		for _, viewer := range viewers {
+			listed := map[string]bool{}
+			if answer := viewer.Get(in(room, "messages") + "?dir=b&limit=100"); answer.Status == 200 {
+				var p page
+				answer.JSON(&p)
+				for _, ev := range p.Chunk {
+					listed[ev.EventID] = true
+				}
+			}
+			for _, id := range all {
+				if found := viewer.Get(in(room, "event", id)).Status == 200; found != listed[id] {
+					t.Errorf("%s: /event %v, /messages %v for %s", viewer.UserID, found, listed[id], id)
+				}
+			}
+		}
+	})
+}
