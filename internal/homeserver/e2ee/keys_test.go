@@ -97,7 +97,7 @@ func TestDeviceListsChangeOnceForEachChangeOfKeys(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				from := token(alice.Client)
 				step()
-				equal(t, changedSince(alice.Client.With(t), from), []any{alice.UserID})
+				equal(t, changedSince(alice.With(t), from), []any{alice.UserID})
 			})
 		}
 		refused(t, alice.Get(v3+"/keys/changes?from=s0"), "M_MISSING_PARAM")

@@ -17,6 +17,7 @@ const (
 	selectToDevice = `SELECT user_id, device_id, content, stream_pos FROM to_device
 	WHERE user_id = $1 AND device_id = $2 AND stream_pos > $3 AND stream_pos <= $4 ORDER BY stream_pos LIMIT $5`
 	deleteToDevice     = `DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND stream_pos <= $3`
+	dropToDevice       = `DELETE FROM to_device WHERE user_id = $1 AND device_id = $2`
 	selectTheseDevices = `SELECT user_id, device_id FROM devices WHERE (user_id, device_id) IN `
 )
 

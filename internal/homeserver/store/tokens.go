@@ -35,10 +35,17 @@ func (tx *Tx) startSession(ctx context.Context, n Session) error {
 	if _, err := tx.Exec(ctx, deleteTokens, n.UserID, id); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, insertDevice, n.UserID, id, []byte(n.DisplayName), n.CreatedTS, n.LastSeenTS, n.LastSeenIP); err != nil {
+	created, err := tx.Exec(ctx, insertDevice, n.UserID, id, []byte(n.DisplayName), n.CreatedTS, n.LastSeenTS, n.LastSeenIP)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, insertToken, n.TokenHash, n.UserID, id, n.CreatedTS, n.ExpiresTS)
+	if created > 0 {
+		// What another replica sent while an earlier device of this id was being deleted.
+		if _, err := tx.Exec(ctx, dropToDevice, n.UserID, id); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, insertToken, n.TokenHash, n.UserID, id, n.CreatedTS, n.ExpiresTS)
 	return err
 }
 
