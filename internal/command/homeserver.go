@@ -77,6 +77,7 @@ func runHomeserver(ctx context.Context, out, errOut io.Writer, f homeserverFlags
 	if err != nil {
 		return err
 	}
+	dropStartPages()
 	return s.Run(ctx)
 }
 

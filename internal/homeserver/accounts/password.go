@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
@@ -40,10 +42,19 @@ const (
 // time and not memory.
 type hasher struct {
 	slots chan struct{}
+	idle  *time.Timer
 }
 
+// hasherIdle is how long after the last hash its memory is given back.
+const hasherIdle = 5 * time.Second
+
 func newHasher() *hasher {
-	return &hasher{slots: make(chan struct{}, max(1, min(4, runtime.GOMAXPROCS(0)/2)))}
+	h := &hasher{slots: make(chan struct{}, max(1, min(4, runtime.GOMAXPROCS(0)/2)))}
+	// Otherwise the memory of a few hashes would be a small server's largest
+	// part until the next collection, which an idle server does not need for minutes.
+	h.idle = time.AfterFunc(hasherIdle, debug.FreeOSMemory)
+	h.idle.Stop()
+	return h
 }
 
 // run calls f when there is a free slot.
@@ -53,7 +64,10 @@ func (h *hasher) run(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-h.slots }()
+	defer func() {
+		h.idle.Reset(hasherIdle)
+		<-h.slots
+	}()
 	f()
 	return nil
 }
