@@ -95,7 +95,7 @@ const (
 	suffixConfig            = "-homeserver-config"
 	suffixSigningKey        = "-homeserver-signing-key"
 	suffixAdmins            = "-homeserver-admins"
-	suffixRegistrationToken = "-homeserver-registration-token"
+	suffixRegistrationToken = "-homeserver-registration-token" //nolint:gosec // the name of a Secret, no secret
 	suffixData              = "-homeserver-data"
 )
 
