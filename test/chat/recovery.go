@@ -215,12 +215,12 @@ func (u *User) History(ctx context.Context, room id.RoomID) (seen map[string]int
 			if err := evt.Content.ParseRaw(evt.Type); err != nil {
 				return nil, 0, fmt.Errorf("event %s: %w", evt.ID, err)
 			}
-			clear, err := u.Crypto.Decrypt(ctx, evt)
+			decrypted, err := u.Crypto.Decrypt(ctx, evt)
 			if err != nil {
 				unreadable++
 				continue
 			}
-			seen[clear.Content.AsMessage().Body]++
+			seen[decrypted.Content.AsMessage().Body]++
 		}
 		if page.End == "" || page.End == from {
 			return seen, unreadable, nil
