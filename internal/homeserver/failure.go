@@ -18,7 +18,6 @@ var reasons = []struct {
 	reason string
 	config bool // mended by changing the configuration, not by trying again
 }{
-	{ErrConfig, "ConfigInvalid", true},
 	{ErrSigningKey, "SigningKeyInvalid", true},
 	{store.ErrServerNameMismatch, "ServerNameMismatch", true},
 	{store.ErrStorageUnsupported, "StorageUnsupported", true},
@@ -26,6 +25,8 @@ var reasons = []struct {
 	{store.ErrUnavailable, "DatabaseUnreachable", false},
 	{store.ErrLocked, "Locked", false},
 	{store.ErrCorrupt, "DataCorrupt", false},
+	// Last: what looks like a mistake in the configuration may have one of the other causes.
+	{ErrConfig, "ConfigInvalid", true},
 }
 
 // Reason returns a word for why the server cannot run, or "" when there is

@@ -176,7 +176,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	background.Go(func() error { return s.watchConfig(work) })
 	err := s.services.accounts.EnsureAdmins(ctx, s.config.Admins)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("%w: admins: %w", ErrConfig, err)
+	} else {
 		err = s.serve(ctx)
 	}
 	stopWork()

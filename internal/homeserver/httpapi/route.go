@@ -117,3 +117,13 @@ type Handler func(w http.ResponseWriter, r *Request) error
 
 // Empty is the request or response of endpoints that have none: {}.
 type Empty struct{}
+
+// String names the kind of caller for people.
+func (a Auth) String() string {
+	return [...]string{"nobody", "public", "user", "admin"}[a]
+}
+
+// String is the limit's key in config.RateLimits, "" for none.
+func (l Limit) String() string {
+	return [...]string{"", "message", "login", "registration", "join", "invite", "media"}[l]
+}

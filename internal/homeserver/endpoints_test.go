@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package homeserver
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/clientapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/config"
+	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
+)
+
+var update = flag.Bool("update", false, "write docs/homeserver-endpoints.md anew")
+
+const endpointsFile = "../../docs/homeserver-endpoints.md"
+
+// TestEndpointReference compares docs/homeserver-endpoints.md with the routes.
+func TestEndpointReference(t *testing.T) {
+	c := config.Default()
+	c.WellKnown.Enabled = true
+	s := &Server{config: c, metrics: newRegistry()}
+	s.services = &services{api: clientapi.New(clientapi.Options{Config: &s.config})}
+	federation, err := s.federationRoutes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# Endpoints of the homeserver\n" +
+		"Generated from the route tables by `go test ./internal/homeserver -run TestEndpointReference -update`; do not edit.\n\n" +
+		"*auth*: public, or the access token of a user or an administrator. *limit*: the rate limit of `rateLimits` that a request counts\n" +
+		"against. *body*: the largest request body, where one is read.\n")
+	endpointTable(&b, "Client listener", s.clientRoutes())
+	endpointTable(&b, "Federation listener", federation)
+	endpointTable(&b, "Internal listener", s.internalRoutes())
+	if *update {
+		if err := os.WriteFile(endpointsFile, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(endpointsFile)
+	if err != nil || string(have) != b.String() {
+		t.Errorf("docs/homeserver-endpoints.md is out of date (%v): run this test with -update", err)
+	}
+}
+
+func endpointTable(b *strings.Builder, title string, routes []httpapi.Route) {
+	routes = slices.Clone(routes)
+	slices.SortFunc(routes, func(x, y httpapi.Route) int {
+		return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
+	})
+	fmt.Fprintf(b, "\n## %s\n| method | path | auth | limit | body |\n|---|---|---|---|---|\n", title)
+	for _, r := range routes {
+		path := "`" + r.Path + "`"
+		if link := specLink(r); link != "" {
+			path = "[" + path + "](" + link + ")"
+		}
+		body := ""
+		if r.Method == "POST" || r.Method == "PUT" {
+			body = bodySize(r)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", r.Method, path, r.Auth, r.Limit, body)
+	}
+}
+
+func bodySize(r httpapi.Route) string {
+	size := cmp.Or(r.MaxBody, httpapi.DefaultMaxBody)
+	if size >= 1<<20 {
+		return strconv.FormatInt(size>>20, 10) + " MiB"
+	}
+	return strconv.FormatInt(size>>10, 10) + " KiB"
+}
+
+// specLink is where the specification describes a route: its anchors are the
+// method and the path without punctuation.
+func specLink(r httpapi.Route) string {
+	api := ""
+	switch {
+	case strings.HasPrefix(r.Path, "/_matrix/key/"), r.Path == "/.well-known/matrix/server":
+		api = "server-server-api"
+	case strings.HasPrefix(r.Path, "/_matrix/"), strings.HasPrefix(r.Path, "/.well-known/"):
+		api = "client-server-api"
+	default:
+		return ""
+	}
+	anchor := strings.NewReplacer("/", "", "{", "", "}", "", "?", "", ".", "").Replace(r.Method + r.Path)
+	return "https://spec.matrix.org/v1.19/" + api + "/#" + strings.ToLower(anchor)
+}
