@@ -68,7 +68,7 @@ func runHomeserver(ctx context.Context, out, errOut io.Writer, f homeserverFlags
 		level.Set(l)
 	}
 	limitMemory(ctx, log)
-	if err := f.provideToken(&c, out); err != nil {
+	if err := provideToken(&c, out); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -118,7 +118,7 @@ func (f homeserverFlags) load() (config.Config, error) {
 
 // provideToken makes a registration token when one is needed and no file is
 // configured, keeps it in the data directory, and prints it.
-func (f homeserverFlags) provideToken(c *config.Config, out io.Writer) error {
+func provideToken(c *config.Config, out io.Writer) error {
 	if c.Registration.Mode != config.RegistrationToken || c.Registration.TokenFile != "" {
 		return nil
 	}
