@@ -115,6 +115,11 @@ func start(ctx context.Context, cli *mautrix.Client) (*User, error) {
 	if err := helper.Init(ctx); err != nil {
 		return nil, fmt.Errorf("start encryption of %s: %w", cli.UserID, err)
 	}
+	// After the encryption's own handler, which reads the keys of this sync.
+	syncer.OnSync(func(ctx context.Context, res *mautrix.RespSync, since string) bool {
+		u.fillGaps(context.WithValue(ctx, mautrix.SyncTokenContextKey, since), syncer, res, since)
+		return true
+	})
 	helper.DecryptErrorCallback = func(evt *event.Event, err error) {
 		u.note(func() {
 			if !u.initial || !errors.Is(err, crypto.ErrNoSessionFound) {
@@ -141,10 +146,19 @@ func (u *User) sync(ctx context.Context) {
 			u.note(func() { u.failures = append(u.failures, fmt.Errorf("sync: %w", err)) })
 			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
+		if pause(ctx) != nil {
+			return
 		}
+	}
+}
+
+// pause waits a moment before a request that failed is repeated.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(200 * time.Millisecond):
+		return nil
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -24,12 +25,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	matrixv1 "github.com/foyer-matrix/foyer/api/v1alpha1"
@@ -46,6 +49,7 @@ const operatorNamespace = "foyer-system"
 var env environment
 
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
 	for name, into := range map[string]*string{
 		"KUBECONFIG": &env.kubeconfig, "FOYER_CLUSTER_BIN": &env.bin, "FOYER_CLUSTER_CA": &env.ca,
 		"FOYER_CLUSTER_DOMAIN": &env.domain, "FOYER_CLUSTER_INGRESS": &env.ingress, "FOYER_IMAGE": &env.image,
