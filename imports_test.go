@@ -63,7 +63,10 @@ func forbids(rule importRule, imported string) bool {
 		}
 	}
 	for _, path := range rule.forbidden {
-		if imported == path || strings.HasPrefix(imported, strings.TrimSuffix(path, "/")+"/") {
+		// A package of ours or of others stands for what is below it; one of the
+		// standard library for itself: net/netip is pure, net is not.
+		below := strings.Contains(path, ".") && strings.HasPrefix(imported, strings.TrimSuffix(path, "/")+"/")
+		if imported == path || below {
 			return true
 		}
 	}

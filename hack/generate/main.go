@@ -102,7 +102,7 @@ func removeYAML(dir string) error {
 func copyFile(to string, from ...string) error {
 	var content []byte
 	for i, file := range from {
-		part, err := os.ReadFile(file) //nolint:gosec // a file of this repository
+		part, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("read generated file: %w", err)
 		}

@@ -82,5 +82,5 @@ func isPlainExecutable(settings []debug.BuildSetting) bool {
 // mapping is the memory at start, which the kernel has just told of.
 func mapping(start uintptr, size int) []byte {
 	pointer := *(*unsafe.Pointer)(unsafe.Pointer(&start)) //nolint:gosec // not memory of the collector
-	return unsafe.Slice((*byte)(pointer), size)
+	return unsafe.Slice((*byte)(pointer), size)           //nolint:gosec // the same
 }

@@ -86,7 +86,7 @@ func readInput(file string, stdin io.Reader) ([]byte, error) {
 	case "-":
 		return io.ReadAll(stdin)
 	}
-	return os.ReadFile(file) //nolint:gosec // the path is the user's own
+	return os.ReadFile(file)
 }
 
 // renderInput is what a file holds.

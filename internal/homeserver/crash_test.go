@@ -116,7 +116,7 @@ func (c *crasher) start(failpoint string, hits int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // this very binary; the test ends it
+	c.cmd = exec.Command(os.Args[0])
 	c.cmd.Env = append(os.Environ(), crashChild+"="+string(text))
 	c.cmd.Stderr = os.Stderr
 	if err := c.cmd.Start(); err != nil {

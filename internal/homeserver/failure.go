@@ -8,7 +8,7 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// ErrConfig: the configuration is not valid.
+// ErrConfig says that the configuration is not valid.
 var ErrConfig = errors.New("configuration is not valid")
 
 // reasons name the failures that an administrator can do something about. An

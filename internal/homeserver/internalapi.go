@@ -60,11 +60,11 @@ func (s *Server) ready(ctx context.Context, _ httpapi.Caller, _ *httpapi.Empty) 
 
 // federationRoutes are what other servers may ask so far: who we are and
 // which key we sign with.
-func (s *Server) federationRoutes() ([]httpapi.Route, error) {
+func (s *Server) federationRoutes() []httpapi.Route {
 	routes := clientapi.WellKnownRoutes(&s.config)
 	return append(routes, httpapi.Route{
 		Method: "GET", Path: "/_matrix/key/v2/server", Auth: httpapi.Public, Handler: httpapi.JSON(s.serverKeys),
-	}), nil
+	})
 }
 
 // keyValidity is how long other servers may keep our key.

@@ -37,17 +37,13 @@ func (s *Server) listen(ctx context.Context) error {
 	if s.config.Listen.Internal == "" {
 		client = slices.Concat(client, s.internalRoutes())
 	}
-	federation, err := s.federationRoutes()
-	if err != nil {
-		return err
-	}
 	for _, l := range []struct {
 		name, address string
 		routes        []httpapi.Route
 		open          net.Listener
 	}{
 		{"client", s.config.Listen.Client, client, s.options.Listener},
-		{"federation", s.config.Listen.Federation, federation, nil},
+		{"federation", s.config.Listen.Federation, s.federationRoutes(), nil},
 		{"internal", s.config.Listen.Internal, s.internalRoutes(), nil},
 	} {
 		if l.address == "" && l.open == nil {
@@ -55,9 +51,11 @@ func (s *Server) listen(ctx context.Context) error {
 		}
 		if l.open == nil {
 			var config net.ListenConfig
-			if l.open, err = config.Listen(ctx, "tcp", l.address); err != nil {
+			opened, err := config.Listen(ctx, "tcp", l.address)
+			if err != nil {
 				return fmt.Errorf("%w: listen.%s: %w", ErrConfig, l.name, err)
 			}
+			l.open = opened
 		}
 		if err := s.addServer(l.name, l.open, l.routes); err != nil {
 			return err

@@ -18,7 +18,7 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 )
 
-// ErrSigningKey: the signing key file is not usable.
+// ErrSigningKey says that the signing key file is not usable.
 var ErrSigningKey = errors.New("signing key is not valid")
 
 var keyIDPattern = regexp.MustCompile(`^[a-zA-Z0-9_]{1,64}$`)
@@ -26,7 +26,7 @@ var keyIDPattern = regexp.MustCompile(`^[a-zA-Z0-9_]{1,64}$`)
 // loadSigningKey reads the key at path. Where no file is and generate is set,
 // it makes one: a server that has its data directory to itself needs no help.
 func loadSigningKey(path string, server event.ServerName, generate bool) (event.Signer, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the path is the administrator's
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) && generate {
 		return generateSigningKey(path, server)
 	}
@@ -121,7 +121,7 @@ func derivedSecret(s event.Signer, purpose string) ([]byte, error) {
 // EnsureToken returns the registration token in the file path, making one
 // when there is no file.
 func EnsureToken(path string) (string, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // in the data directory
+	text, err := os.ReadFile(path)
 	if err == nil {
 		return strings.TrimSpace(string(text)), nil
 	}

@@ -126,7 +126,7 @@ func (s *Service) validInteraction(session, operation string) bool {
 		return false
 	}
 	head, signature := raw[:interactionHead], raw[interactionHead:]
-	end := time.Unix(int64(binary.BigEndian.Uint64(head)), 0) //nolint:gosec // our own signature covers it
+	end := time.Unix(int64(binary.BigEndian.Uint64(head)), 0)
 	return hmac.Equal(signature, s.signInteraction(head, operation)) && s.Now().Before(end)
 }
 

@@ -86,8 +86,10 @@ func TestH5LyingLengths(t *testing.T) {
 		{"a length that is never reached", head + "Content-Length: 100\r\n\r\n{\"type\":", http.StatusBadRequest, "M_NOT_JSON"},
 		{"a length that is too short", head + "Content-Length: 5\r\n\r\n{\"type\": \"x\"}", http.StatusBadRequest, "M_NOT_JSON"},
 		{"a length over the limit with little behind it", head + "Content-Length: 1000000000\r\n\r\n{}", http.StatusRequestEntityTooLarge, "M_TOO_LARGE"},
-		{"chunks over the limit without a length", head + "Transfer-Encoding: chunked\r\n\r\n20000\r\n" + strings.Repeat(" ", 0x20000) + "\r\n0\r\n\r\n",
-			http.StatusRequestEntityTooLarge, "M_TOO_LARGE"},
+		{
+			"chunks over the limit without a length", head + "Transfer-Encoding: chunked\r\n\r\n20000\r\n" + strings.Repeat(" ", 0x20000) + "\r\n0\r\n\r\n",
+			http.StatusRequestEntityTooLarge, "M_TOO_LARGE",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			res := raw(t, s, test.request)

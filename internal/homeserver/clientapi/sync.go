@@ -113,5 +113,5 @@ func timeoutParam(text string) (time.Duration, error) {
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, matrixerr.InvalidParam("timeout is a number of milliseconds")
 	}
-	return time.Duration(min(ms, uint64(stream.MaxTimeout.Milliseconds()))) * time.Millisecond, nil //nolint:gosec // bounded
+	return time.Duration(min(ms, uint64(stream.MaxTimeout.Milliseconds()))) * time.Millisecond, nil
 }

@@ -138,8 +138,12 @@ func (r *RateLimits) validate() error {
 		key   string
 		limit RateLimit
 	}{
-		{"message", r.Message}, {"login", r.Login}, {"registration", r.Registration},
-		{"join", r.Join}, {"invite", r.Invite}, {"media", r.Media},
+		{"message", r.Message},
+		{"login", r.Login},
+		{"registration", r.Registration},
+		{"join", r.Join},
+		{"invite", r.Invite},
+		{"media", r.Media},
 	} {
 		if l.limit.Burst < 0 {
 			errs = append(errs, fmt.Errorf("rateLimits.%s.burst: must not be negative", l.key))

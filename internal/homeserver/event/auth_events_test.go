@@ -125,15 +125,18 @@ func TestAuthKeys(t *testing.T) {
 		},
 		{
 			"there are no restricted joins before version 8",
-			memWith(bob, `{"membership":"join","join_authorised_via_users_server":"@alice:a"}`), "1-7", []StateKey{create, levels, of(bob), rule},
+			memWith(bob, `{"membership":"join","join_authorised_via_users_server":"@alice:a"}`), "1-7",
+			[]StateKey{create, levels, of(bob), rule},
 		},
 		{
 			"only a join needs who vouches",
-			memWith(bob, `{"membership":"leave","join_authorised_via_users_server":"@alice:a"}`), "8-11", []StateKey{create, levels, of(bob)},
+			memWith(bob, `{"membership":"leave","join_authorised_via_users_server":"@alice:a"}`), "8-11",
+			[]StateKey{create, levels, of(bob)},
 		},
 		{
 			"malformed content asks for nothing more",
-			memWith(bob, `{"membership":["join"],"third_party_invite":5}`), "8-11", []StateKey{create, levels, of(bob)},
+			memWith(bob, `{"membership":["join"],"third_party_invite":5}`), "8-11",
+			[]StateKey{create, levels, of(bob)},
 		},
 	}
 	for _, test := range tests {

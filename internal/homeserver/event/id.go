@@ -50,7 +50,8 @@ func serverFault(s string) string {
 	if len(s) > maxID {
 		return "is longer than 255 bytes"
 	}
-	host, port, found := s, "", false
+	var host, port string
+	var found bool
 	if end := strings.IndexByte(s, ']'); strings.HasPrefix(s, "[") && end > 0 {
 		host = s[:end+1]
 		found = end+1 < len(s)

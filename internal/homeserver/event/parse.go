@@ -119,9 +119,17 @@ func (e *Event) checkPresence() error {
 		field field
 		name  string
 	}{
-		{hasAuthEvents, "auth_events"}, {hasContent, "content"}, {hasDepth, "depth"}, {hasEventID, "event_id"},
-		{hasHashes, "hashes"}, {hasTimestamp, "origin_server_ts"}, {hasPrevEvents, "prev_events"},
-		{hasRoomID, "room_id"}, {hasSender, "sender"}, {hasSignatures, "signatures"}, {hasType, "type"},
+		{hasAuthEvents, "auth_events"},
+		{hasContent, "content"},
+		{hasDepth, "depth"},
+		{hasEventID, "event_id"},
+		{hasHashes, "hashes"},
+		{hasTimestamp, "origin_server_ts"},
+		{hasPrevEvents, "prev_events"},
+		{hasRoomID, "room_id"},
+		{hasSender, "sender"},
+		{hasSignatures, "signatures"},
+		{hasType, "type"},
 	}
 	has := e.has
 	if e.rules.EventIDFormat != EventIDField {
@@ -143,8 +151,11 @@ func (e *Event) checkPresence() error {
 
 func (e *Event) checkSizes() error {
 	for _, f := range []struct{ name, value string }{
-		{"type", e.typ}, {"state_key", e.stateKey}, {"sender", string(e.sender)},
-		{"room_id", string(e.roomID)}, {"event_id", string(e.id)},
+		{"type", e.typ},
+		{"state_key", e.stateKey},
+		{"sender", string(e.sender)},
+		{"room_id", string(e.roomID)},
+		{"event_id", string(e.id)},
 	} {
 		if len(f.value) > maxID {
 			return fmt.Errorf("%w: %s has %d bytes, the limit is %d", ErrTooLarge, f.name, len(f.value), maxID)

@@ -131,8 +131,15 @@ func TestParseRefusesMissingAndMistypedFields(t *testing.T) {
 			}
 		}
 		for _, bad := range [][2]string{
-			{"state_key", "null"}, {"state_key", "5"}, {"hashes", `{"sha256":5}`}, {"hashes", `{"sha256":"AAAA"}`}, {"hashes", `{"md5":"x"}`},
-			{"prev_events", `["$a",5]`}, {"prev_events", `[["$a"]]`}, {"prev_events", `[["$a",{},{}]]`}, {"auth_events", `[{}]`},
+			{"state_key", "null"},
+			{"state_key", "5"},
+			{"hashes", `{"sha256":5}`},
+			{"hashes", `{"sha256":"AAAA"}`},
+			{"hashes", `{"md5":"x"}`},
+			{"prev_events", `["$a",5]`},
+			{"prev_events", `[["$a"]]`},
+			{"prev_events", `[["$a",{},{}]]`},
+			{"auth_events", `[{}]`},
 		} {
 			if _, err := rules(t, v).Parse(setMember(valid, bad[0], []byte(bad[1]))); !errors.Is(err, ErrBadJSON) {
 				t.Errorf("version %s, %s is %s: %v", v, bad[0], bad[1], err)

@@ -21,11 +21,15 @@ func TestRedactionKeepsWhatTheVersionSays(t *testing.T) {
 	}{
 		{"a message keeps nothing", "m.room.message", `{"body":"x","membership":"join","redacts":"$x"}`, between(1, 12), `{}`},
 		{"a member keeps its membership", "m.room.member", `{"membership":"join","displayname":"x","join_authorised_via_users_server":"@a:b"}`, between(1, 8), `{"membership":"join"}`},
-		{"and who authorised the join", "m.room.member", `{"membership":"join","displayname":"x","join_authorised_via_users_server":"@a:b"}`, between(9, 12),
-			`{"join_authorised_via_users_server":"@a:b","membership":"join"}`},
+		{
+			"and who authorised the join", "m.room.member", `{"membership":"join","displayname":"x","join_authorised_via_users_server":"@a:b"}`, between(9, 12),
+			`{"join_authorised_via_users_server":"@a:b","membership":"join"}`,
+		},
 		{"a third-party invite goes", "m.room.member", `{"membership":"invite","third_party_invite":{"display_name":"x","signed":{"token":"t"}}}`, between(1, 10), `{"membership":"invite"}`},
-		{"or keeps what is signed", "m.room.member", `{"membership":"invite","third_party_invite":{"display_name":"x","signed":{"token":"t"},"z":1}}`, between(11, 12),
-			`{"membership":"invite","third_party_invite":{"signed":{"token":"t"}}}`},
+		{
+			"or keeps what is signed", "m.room.member", `{"membership":"invite","third_party_invite":{"display_name":"x","signed":{"token":"t"},"z":1}}`, between(11, 12),
+			`{"membership":"invite","third_party_invite":{"signed":{"token":"t"}}}`,
+		},
 		{"a third-party invite that is no object goes", "m.room.member", `{"membership":"invite","third_party_invite":[1]}`, between(1, 12), `{"membership":"invite"}`},
 		{"create keeps its creator", "m.room.create", `{"creator":"@a:b","m.federate":false}`, between(1, 10), `{"creator":"@a:b"}`},
 		{"create keeps all", "m.room.create", `{"creator":"@a:b","m.federate":false}`, between(11, 12), `{"creator":"@a:b","m.federate":false}`},

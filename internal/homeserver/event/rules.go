@@ -11,11 +11,11 @@ type RoomVersion string
 type EventIDFormat int
 
 const (
-	// EventIDField: the sender chose it, field event_id (versions 1 and 2).
+	// EventIDField means that the sender chose it, field event_id (versions 1 and 2).
 	EventIDField EventIDFormat = iota + 1
-	// EventIDHash: "$" and the reference hash in standard unpadded base64 (version 3).
+	// EventIDHash is "$" and the reference hash in standard unpadded base64 (version 3).
 	EventIDHash
-	// EventIDHashURL: "$" and the reference hash in URL-safe unpadded base64 (version 4 on).
+	// EventIDHashURL is "$" and the reference hash in URL-safe unpadded base64 (version 4 on).
 	EventIDHashURL
 )
 

@@ -56,20 +56,48 @@ func TestSigners(t *testing.T) {
 		middle  []ServerName // versions 3 to 7
 		modern  []ServerName // version 8 on
 	}{
-		{"a message needs its sender's server", "m.room.message", `{"join_authorised_via_users_server":"@x:other"}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender"}},
-		{"a restricted join needs the authorising server", "m.room.member", `{"membership":"join","join_authorised_via_users_server":"@x:other"}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender", "other"}},
-		{"an authorising server that is the sender's counts once", "m.room.member", `{"membership":"join","join_authorised_via_users_server":"@x:sender"}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender"}},
-		{"an authorising user that is none can never be satisfied", "m.room.member", `{"membership":"join","join_authorised_via_users_server":5}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender", ""}},
-		{"an invite needs its sender's server", "m.room.member", `{"membership":"invite"}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender"}},
-		{"an invite from a third-party invite does not", "m.room.member", `{"membership":"invite","third_party_invite":{}}`,
-			[]ServerName{"domain"}, []ServerName{}, []ServerName{}},
-		{"a join cannot pass for one", "m.room.member", `{"membership":"join","third_party_invite":{}}`,
-			[]ServerName{"sender", "domain"}, []ServerName{"sender"}, []ServerName{"sender"}},
+		{
+			"a message needs its sender's server", "m.room.message", `{"join_authorised_via_users_server":"@x:other"}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender"},
+		},
+		{
+			"a restricted join needs the authorising server", "m.room.member", `{"membership":"join","join_authorised_via_users_server":"@x:other"}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender", "other"},
+		},
+		{
+			"an authorising server that is the sender's counts once", "m.room.member", `{"membership":"join","join_authorised_via_users_server":"@x:sender"}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender"},
+		},
+		{
+			"an authorising user that is none can never be satisfied", "m.room.member", `{"membership":"join","join_authorised_via_users_server":5}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender", ""},
+		},
+		{
+			"an invite needs its sender's server", "m.room.member", `{"membership":"invite"}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender"},
+		},
+		{
+			"an invite from a third-party invite does not", "m.room.member", `{"membership":"invite","third_party_invite":{}}`,
+			[]ServerName{"domain"},
+			[]ServerName{},
+			[]ServerName{},
+		},
+		{
+			"a join cannot pass for one", "m.room.member", `{"membership":"join","third_party_invite":{}}`,
+			[]ServerName{"sender", "domain"},
+			[]ServerName{"sender"},
+			[]ServerName{"sender"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

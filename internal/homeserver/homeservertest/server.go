@@ -114,7 +114,7 @@ func (s *Server) Replica() *Server {
 // the same address.
 func (s *Server) Start() {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", s.Config.Listen.Client)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.Config.Listen.Client)
 	if err != nil {
 		s.t.Fatalf("listen: %v", err)
 	}

@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"testing"
@@ -28,7 +29,7 @@ func TestClientAddress(t *testing.T) {
 		{"IPv6", "[fd00::1]:5", []string{"2001:db8::1"}, "2001:db8::1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.RemoteAddr = test.peer
 			r.Header["X-Forwarded-For"] = test.forwarded
 			if got := clientAddress(r, trusted); got.String() != test.want {

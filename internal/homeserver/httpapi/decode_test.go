@@ -46,8 +46,10 @@ func TestDecodeJSON(t *testing.T) {
 		{"null is as if absent", `{"name": "a", "size": null, "on": null, "inner": null}`, sample{Name: "a"}},
 		{"pointers", `{"name": "a", "on": true}`, sample{Name: "a", On: &on}},
 		{"lists", `{"name": "a", "list": [ "x" , "y" ], "invited": ["@a:b"]}`, sample{Name: "a", List: []string{"x", "y"}, Invited: []event.UserID{"@a:b"}}},
-		{"maps", `{"name": "a", "by_user": {"@a:b": {"kind": "k"}}, "nested": {"x": {"y": 1}}}`,
-			sample{Name: "a", ByUser: map[event.UserID]inner{"@a:b": {"k"}}, Nested: map[string]map[string]int{"x": {"y": 1}}}},
+		{
+			"maps", `{"name": "a", "by_user": {"@a:b": {"kind": "k"}}, "nested": {"x": {"y": 1}}}`,
+			sample{Name: "a", ByUser: map[event.UserID]inner{"@a:b": {"k"}}, Nested: map[string]map[string]int{"x": {"y": 1}}},
+		},
 		{"raw values stay as they are", `{"name": "a", "raw":  [1.0,  null] }`, sample{Name: "a", Raw: json.RawMessage(`[1.0,  null]`)}},
 		{"raw null is null", `{"name": "a", "raw": null}`, sample{Name: "a", Raw: json.RawMessage(`null`)}},
 		{"anything", `{"name": "a", "any": {"x": "y"}}`, sample{Name: "a", Any: map[string]any{"x": "y"}}},

@@ -90,8 +90,8 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-func (s *scanner) accept(any string) bool {
-	if s.pos < len(s.src) && bytes.IndexByte([]byte(any), s.src[s.pos]) >= 0 {
+func (s *scanner) accept(one string) bool {
+	if s.pos < len(s.src) && bytes.IndexByte([]byte(one), s.src[s.pos]) >= 0 {
 		s.pos++
 		return true
 	}

@@ -13,8 +13,7 @@ import (
 // node is one step of the tree of routes: a segment of the path.
 type node struct {
 	literals map[string]*node
-	param    *node // any non-empty segment
-	name     string
+	param    *node             // any non-empty segment
 	routes   map[string]*Route // by method; of the path that ends here
 	names    map[string][]string
 }

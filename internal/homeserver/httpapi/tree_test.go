@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
@@ -47,7 +48,7 @@ func TestMatch(t *testing.T) {
 		{"a very long path", "/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			u, err := url.Parse("http://x" + test.path)
 			if err != nil {
 				t.Fatal(err)

@@ -3,7 +3,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 )
 
@@ -34,11 +33,3 @@ var (
 	// ErrClosed: the store is shutting down.
 	ErrClosed = errors.New("store is closed")
 )
-
-// notFound turns "no rows" into ErrNotFound.
-func notFound(err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
-	return err
-}

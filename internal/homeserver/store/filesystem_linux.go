@@ -28,6 +28,7 @@ func checkFileSystem(dir string) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("stat file system of %s: %w", dir, err)
 	}
+	//nolint:unconvert // Type is int32 on some architectures
 	if name, bad := networkFileSystems[int64(st.Type)]; bad {
 		return fmt.Errorf("%w: %s is on %s, where SQLite loses data; use a block volume or Postgres",
 			ErrStorageUnsupported, dir, name)

@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"log/slog"
 	"sync"
@@ -38,7 +37,7 @@ func openPostgres(_ context.Context, o Options) (*Store, error) {
 	cfg.RuntimeParams["synchronous_commit"] = "on"
 	cfg.RuntimeParams["lock_timeout"] = "10000"
 	open := func(conns int) *sql.DB {
-		var c driver.Connector = stdlib.GetConnector(*cfg)
+		c := stdlib.GetConnector(*cfg)
 		if o.Wrap != nil {
 			c = o.Wrap(c)
 		}

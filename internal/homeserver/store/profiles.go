@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// ErrProfileTooLarge: a profile with the new field would be over its limit.
+// ErrProfileTooLarge says that a profile with the new field would be over its limit.
 var ErrProfileTooLarge = errors.New("profile is too large")
 
 // ProfileField is one field of a user's profile.
