@@ -61,9 +61,9 @@ down: cluster ## Stop the local cluster and all it started (volumes stay; `bin/c
 
 ##@ For those who change it
 .PHONY: generate verify lint fuzz bench catalogue help
-generate: ## Everything that is generated: deepcopy, CRDs, RBAC, references, chart copies
+generate: postgres ## Everything that is generated: deepcopy, CRDs, RBAC, references, chart copies
 	go run ./hack/generate
-	go test ./internal/homeserver/... ./internal/manifest/... -run 'Endpoints|Golden|SchemaFile' -update >/dev/null
+	go test ./internal/homeserver ./internal/homeserver/store/storetest ./internal/manifest/homeserver -run 'EndpointReference|SchemaFile|Golden' -update >/dev/null
 
 verify: generate ## Fail when generated files are not up to date
 	@test -z "$$(git status --porcelain)" || { git status --short; git diff | head -100; exit 1; }
