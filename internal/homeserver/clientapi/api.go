@@ -69,12 +69,16 @@ func (a *API) Routes() []httpapi.Route {
 		a.eventRoutes(),
 		a.messageRoutes(),
 		a.memberRoutes(),
+		a.contextRoutes(),
+		a.directoryRoutes(),
+		a.publicRoomRoutes(),
 		a.syncRoutes(),
 		a.filterRoutes(),
 		a.typingRoutes(),
 		a.receiptRoutes(),
 		a.readMarkerRoutes(),
 		a.accountDataRoutes(),
+		a.tagRoutes(),
 		a.pushRuleRoutes(),
 	)
 }

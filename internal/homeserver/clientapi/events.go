@@ -33,17 +33,22 @@ type eventList struct {
 // AppendJSON appends the array.
 func (l *eventList) AppendJSON(dst []byte) ([]byte, error) {
 	dst = append(dst, '[')
-	for i, ev := range l.events {
+	for i := range l.events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		v := l.viewer
-		if l.memberships != nil {
-			v.Membership = l.memberships[i]
-		}
-		dst = l.api.rooms.ClientEvent(dst, ev, v)
+		dst = l.appendOne(dst, i)
 	}
 	return append(dst, ']'), nil
+}
+
+// appendOne appends the event at place i.
+func (l *eventList) appendOne(dst []byte, i int) []byte {
+	v := l.viewer
+	if l.memberships != nil {
+		v.Membership = l.memberships[i]
+	}
+	return l.api.rooms.ClientEvent(dst, l.events[i], v)
 }
 
 type eventRequest struct {

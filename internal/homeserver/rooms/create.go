@@ -229,6 +229,9 @@ func (s *Service) commitRoom(ctx context.Context, t *turn, r *CreateRequest, bui
 			tx.InsertStateDelta(room.NID, p.delta, p.insert(tx))
 		}
 		tx.InsertCurrentState(room.NID, state)
+		if room.Public {
+			tx.Change(store.Change{Kind: store.ChangeDirectory, RoomNID: room.NID})
+		}
 		return nil
 	}})
 	if errors.Is(err, store.ErrAliasTaken) {

@@ -22,6 +22,8 @@ func (s *Service) follow(changes []store.Change) {
 			if own == nil || own.NID != c.Ref {
 				s.markRedacted(c.RoomNID)
 			}
+		case store.ChangeDirectory:
+			s.directory.invalidate()
 		case store.ChangeForget:
 			s.users.remove(event.UserID(c.UserID))
 		default: // of no concern to rooms
@@ -52,6 +54,7 @@ func (s *Service) followEvent(c *store.Change) (target *StoredEvent) {
 			s.markStale(c.RoomNID, p.entry)
 		}
 	}
+	s.directory.changed(c.RoomNID)
 	if c.UserID != "" {
 		s.users.remove(event.UserID(c.UserID))
 		s.counts.remove(c.RoomNID)

@@ -58,6 +58,8 @@ type Service struct {
 	entries *cache[int64, *roomEntry]
 	sent    *cache[store.TxnKey, event.EventID]
 
+	directory directory
+
 	// lastCreate is the time of the newest create event.
 	lastCreate atomic.Int64
 

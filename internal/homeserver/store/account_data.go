@@ -2,7 +2,10 @@
 
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // AccountData is one piece of a user's account data; RoomNID 0 is global.
 type AccountData struct {
@@ -20,6 +23,7 @@ const (
 	ON CONFLICT (user_id, room_nid, type) DO UPDATE SET content = excluded.content, guard = excluded.guard, stream_pos = excluded.stream_pos
 	WHERE excluded.guard >= account_data.guard`
 	accountDataColumns    = `SELECT user_id, room_nid, type, content, guard, stream_pos FROM account_data `
+	lockUser              = `UPDATE users SET flags = flags WHERE user_id = $1`
 	selectAccountData     = accountDataColumns + `WHERE user_id = $1 AND room_nid = $2 AND type = $3`
 	selectAccountDatas    = accountDataColumns + `WHERE user_id = $1 AND stream_pos > $2 AND stream_pos <= $3 ORDER BY stream_pos`
 	selectRoomAccountData = accountDataColumns + `WHERE user_id = $1 AND room_nid = $2 ORDER BY stream_pos`
@@ -37,6 +41,27 @@ func scanAccountData(row scanner) (AccountData, error) {
 func (s *Store) PutAccountData(ctx context.Context, d AccountData) error {
 	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
 		tx.putAccountData(d)
+		return nil
+	})
+}
+
+// ChangeAccountData replaces a piece of account data by what change makes of
+// it (nil if there is none), with nothing in between. Another replica that
+// changes the same piece waits for the row of the user.
+func (s *Store) ChangeAccountData(ctx context.Context, user string, roomNID int64, typ string, change func(old []byte) ([]byte, error)) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		if _, err := tx.Exec(ctx, lockUser, user); err != nil {
+			return err
+		}
+		old, err := queryOne(ctx, tx, scanAccountData, selectAccountData, user, roomNID, []byte(typ))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		content, err := change(old.Content)
+		if err != nil {
+			return err
+		}
+		tx.putAccountData(AccountData{UserID: user, RoomNID: roomNID, Type: typ, Content: content})
 		return nil
 	})
 }

@@ -36,6 +36,8 @@ const (
 	ChangeSignature ChangeKind = 10
 	// ChangeRedaction: the event Ref of RoomNID was stripped; caches drop it.
 	ChangeRedaction ChangeKind = 11
+	// ChangeDirectory: RoomNID entered or left the room directory.
+	ChangeDirectory ChangeKind = 12
 )
 
 // Change is one entry of the log that everything else follows. Positions are

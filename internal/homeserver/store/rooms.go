@@ -2,10 +2,7 @@
 
 package store
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // Room is a room and its head.
 type Room struct {
@@ -27,8 +24,6 @@ const (
 	selectRoomHead = `SELECT head_nid FROM rooms WHERE room_nid = $1`
 	insertRoom     = `INSERT INTO rooms (room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility, flags)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`
-	selectAlias = `SELECT r.room_id FROM aliases a JOIN rooms r ON r.room_nid = a.room_nid WHERE a.alias = $1`
-	insertAlias = `INSERT INTO aliases (alias, room_nid, creator, created_ts) VALUES ($1, $2, $3, $4) ON CONFLICT (alias) DO NOTHING`
 )
 
 func scanRoom(row scanner) (Room, error) {
@@ -68,29 +63,31 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// ErrAliasTaken says that the alias points to a room already.
-var ErrAliasTaken = errors.New("alias is taken")
+const (
+	setVisibility     = `UPDATE rooms SET visibility = $1 WHERE room_nid = $2`
+	selectPublicRooms = `SELECT r.room_nid, COUNT(m.user_id) FROM rooms r
+	LEFT JOIN memberships m ON m.room_nid = r.room_nid AND m.membership = 'join'
+	WHERE r.visibility = 1 GROUP BY r.room_nid ORDER BY 2 DESC, 1 DESC`
+)
 
-// Alias is a local name of a room.
-type Alias struct {
-	Alias   string
-	RoomNID int64
-	Creator string
-	// CreatedTS is in milliseconds since 1970.
-	CreatedTS int64
+// SetPublic puts the room into the room directory or takes it out.
+func (s *Store) SetPublic(ctx context.Context, roomNID int64, public bool) error {
+	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
+		tx.Change(Change{Kind: ChangeDirectory, RoomNID: roomNID})
+		tx.Later(setVisibility, flag(public), roomNID)
+		return nil
+	})
 }
 
-// InsertAlias adds an alias; ErrAliasTaken if there is one of that name. Call
-// it before other statements, so that its failure undoes nothing of others.
-func (tx *Tx) InsertAlias(ctx context.Context, a Alias) error {
-	n, err := tx.Exec(ctx, insertAlias, []byte(a.Alias), a.RoomNID, a.Creator, a.CreatedTS)
-	if err == nil && n == 0 {
-		return ErrAliasTaken
-	}
-	return err
+// PublicRoom is a room of the directory and how many users are in it.
+type PublicRoom struct{ RoomNID, Joined int64 }
+
+func scanPublicRoom(row scanner) (PublicRoom, error) {
+	var r PublicRoom
+	return r, row.Scan(&r.RoomNID, &r.Joined)
 }
 
-// AliasRoom returns the id of the room that the alias points to, or ErrNotFound.
-func (s *Store) AliasRoom(ctx context.Context, alias string) (roomID string, err error) {
-	return queryOne(ctx, s, scanString, selectAlias, []byte(alias))
+// PublicRooms returns the room directory, the largest rooms first.
+func (s *Store) PublicRooms(ctx context.Context) ([]PublicRoom, error) {
+	return queryAll(ctx, s, scanPublicRoom, selectPublicRooms)
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+)
+
+// knownRoom returns a room that an endpoint outside of rooms names.
+func (s *Service) knownRoom(ctx context.Context, room event.RoomID) (*Info, error) {
+	info, err := s.RoomByID(ctx, room)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, matrixerr.NotFound("room not found")
+	}
+	return info, err
+}
+
+// checkLocalAlias refuses aliases of other servers, which only they can change.
+func (s *Service) checkLocalAlias(alias event.RoomAlias) error {
+	if alias.Server() != s.signer.Server {
+		return matrixerr.InvalidParam("the alias is not one of this server")
+	}
+	return nil
+}
+
+// mayNameRoom returns nil if user is in the room and has the level for its
+// canonical alias.
+func (s *Service) mayNameRoom(ctx context.Context, user event.UserID, info *Info) error {
+	m, ok, err := s.MembershipIn(ctx, user, info.NID)
+	if err != nil {
+		return err
+	}
+	if !ok || m.Membership != Join {
+		return errNotInRoom()
+	}
+	state, err := s.CurrentState(ctx, info.NID)
+	if err != nil {
+		return err
+	}
+	create, err := state.Event(ctx, event.StateKey{Type: typeCreate})
+	if err != nil {
+		return err
+	}
+	levels, err := state.Event(ctx, event.StateKey{Type: typePowerLevels})
+	if err != nil {
+		return err
+	}
+	have, need, err := aliasLevels(info, create, levels, user)
+	if err == nil && have < need {
+		err = matrixerr.Forbidden("you do not have the power level for the room's canonical alias")
+	}
+	return err
+}
+
+func aliasLevels(info *Info, create, levels *StoredEvent, user event.UserID) (have, need int64, err error) {
+	events := []*event.Event{create.Event}
+	rule := info.Rules.DefaultPowerLevels(create.Event)
+	if levels != nil {
+		events = append(events, levels.Event)
+		if rule, err = levels.PowerLevels(); err != nil {
+			return 0, 0, err
+		}
+	}
+	have, _ = info.Rules.Level(event.NewAuthEvents(events...), user)
+	return have, rule.Event(typeCanonicalAlias, true), nil
+}
+
+// AddAlias makes alias point to a room that user is in.
+//
+// Errors that clients see: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, 409
+// M_UNKNOWN if the alias exists.
+func (s *Service) AddAlias(ctx context.Context, user event.UserID, alias event.RoomAlias, room event.RoomID) error {
+	if err := s.checkLocalAlias(alias); err != nil {
+		return err
+	}
+	info, err := s.knownRoom(ctx, room)
+	if err != nil {
+		return err
+	}
+	m, ok, err := s.MembershipIn(ctx, user, info.NID)
+	if err != nil {
+		return err
+	}
+	if !ok || m.Membership != Join {
+		return errNotInRoom()
+	}
+	row := store.Alias{Alias: string(alias), RoomNID: info.NID, Creator: string(user), CreatedTS: s.millis()}
+	err = s.store.AddAlias(ctx, row)
+	if errors.Is(err, store.ErrAliasTaken) {
+		return matrixerr.New(http.StatusConflict, matrixerr.CodeUnknown, "the alias exists already")
+	}
+	if err != nil {
+		return fmt.Errorf("write alias: %w", err)
+	}
+	return nil
+}
+
+// DeleteAlias deletes an alias. Its creator may, who may set the canonical
+// alias of its room, and an administrator of the server.
+//
+// Errors that clients see: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN.
+func (s *Service) DeleteAlias(ctx context.Context, user event.UserID, admin bool, alias event.RoomAlias) error {
+	if err := s.checkLocalAlias(alias); err != nil {
+		return err
+	}
+	owner, err := s.store.AliasOwner(ctx, string(alias))
+	if errors.Is(err, store.ErrNotFound) {
+		return errAliasNotFound()
+	}
+	if err != nil {
+		return fmt.Errorf("read alias: %w", err)
+	}
+	if owner.Creator != string(user) && !admin {
+		info, err := s.RoomByNID(ctx, owner.RoomNID)
+		if err != nil {
+			return err
+		}
+		if err := s.mayNameRoom(ctx, user, info); err != nil {
+			return err
+		}
+	}
+	err = s.store.DeleteAlias(ctx, string(alias))
+	if errors.Is(err, store.ErrNotFound) {
+		return errAliasNotFound()
+	}
+	if err != nil {
+		return fmt.Errorf("delete alias: %w", err)
+	}
+	return nil
+}
+
+func errAliasNotFound() error { return matrixerr.NotFound("room alias not found") }
+
+// Aliases returns the local aliases of a room, to its members and, if it is
+// world-readable, to everybody.
+//
+// Errors that clients see: M_FORBIDDEN.
+func (s *Service) Aliases(ctx context.Context, user event.UserID, room event.RoomID) ([]string, error) {
+	a, err := s.Access(ctx, user, room)
+	if err != nil {
+		return nil, err
+	}
+	open, err := s.isWorldReadable(ctx, a.NID)
+	if err != nil {
+		return nil, err
+	}
+	if !a.Joined && !open {
+		return nil, errNotInRoom()
+	}
+	aliases, err := s.store.AliasesOf(ctx, a.NID)
+	if err != nil {
+		return nil, fmt.Errorf("read aliases: %w", err)
+	}
+	return aliases, nil
+}
