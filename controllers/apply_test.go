@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -259,7 +260,7 @@ func TestK32_ReplicasByAnAutoscalerAndAnInjectedSidecarAreKept(t *testing.T) {
 func TestK33_SecondReconcileOf100UnchangedHomeserversWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	first := w.start(operatorSettings{})
+	first := w.start(operatorSettings{wait: time.Minute}) // a hundred that poll would only wait for each other
 	var all []*matrixv1.Homeserver
 	for i := range 100 {
 		all = append(all, w.createHomeserver(fmt.Sprintf("hs-%d", i), func(hs *matrixv1.Homeserver) {

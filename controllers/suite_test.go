@@ -102,6 +102,8 @@ func startAPIServer(dirs ...string) (*envtest.Environment, error) {
 		CRDs: definitions, CRDDirectoryPaths: dirs, ErrorIfCRDPathMissing: true,
 		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
 	}
+	// A hundred Homeservers want more addresses than envtest's own range has.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
 	if _, err := env.Start(); err != nil {
 		return nil, fmt.Errorf("start the API server: %w", err)
 	}
@@ -173,6 +175,8 @@ type operatorSettings struct {
 	now        func() time.Time
 	lease      string
 	image      string
+	// wait is how soon to look again at what no watch announces.
+	wait time.Duration
 }
 
 // operator is a running operator.
@@ -224,11 +228,14 @@ func (w *world) build(settings operatorSettings) *operator {
 	if settings.image == "" {
 		settings.image = testImage
 	}
+	if settings.wait == 0 {
+		settings.wait = 200 * time.Millisecond
+	}
 	skip, grace := true, time.Second
 	mgr, err := NewManager(w.ctx, cfg, ManagerOptions{
 		Namespaces: settings.namespaces, Image: settings.image, LeaseNamespace: settings.lease,
 		Now: settings.now, WrapClient: settings.wrap,
-		WaitInterval: 200 * time.Millisecond, StalledInterval: 300 * time.Millisecond,
+		WaitInterval: settings.wait, StalledInterval: 300 * time.Millisecond,
 		Manager: ctrl.Options{
 			Metrics:                 metricsserver.Options{BindAddress: "0"},
 			HealthProbeBindAddress:  "0",

@@ -56,8 +56,11 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 		api: clientapi.New(clientapi.Options{
 			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Stream: str,
 		}),
-		background: []func(context.Context) error{a.Run, str.Run, keys.Run},
-		drain:      str.Drain,
+		background: []func(context.Context) error{
+			a.Run, str.Run,
+			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run,
+		},
+		drain: str.Drain,
 	}, nil
 }
 

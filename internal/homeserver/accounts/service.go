@@ -39,6 +39,7 @@ type accountStore interface {
 	RecordVisits(ctx context.Context, visits []store.Visit) error
 	Profile(ctx context.Context, user string) ([]store.ProfileField, error)
 	SetProfileField(ctx context.Context, user string, f store.ProfileField, maxSize int64) error
+	deactivationStore
 }
 
 // rateLimiter slows down guessing.
@@ -69,6 +70,8 @@ type Service struct {
 	hasher   *hasher
 	sessions *sessionCache
 	visits   *visits
+	// deactivated wakes the task that removes the traces of accounts.
+	deactivated chan struct{}
 }
 
 // New returns a Service that follows the store's change log.
@@ -76,7 +79,7 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{Options: o, hasher: newHasher(), sessions: newSessionCache(), visits: newVisits()}
+	s := &Service{Options: o, hasher: newHasher(), sessions: newSessionCache(), visits: newVisits(), deactivated: make(chan struct{}, 1)}
 	o.Changes.Follow(s.follow)
 	return s
 }

@@ -57,6 +57,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.logoutRoutes(),
 		a.whoamiRoutes(),
 		a.deviceRoutes(),
+		a.accountRoutes(),
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.keyRoutes(),

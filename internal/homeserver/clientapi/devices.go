@@ -4,6 +4,9 @@ package clientapi
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
@@ -14,6 +17,8 @@ func (a *API) deviceRoutes() []httpapi.Route {
 		{Method: "GET", Path: "/_matrix/client/v3/devices", Auth: httpapi.User, Handler: httpapi.JSON(a.devices)},
 		{Method: "GET", Path: "/_matrix/client/v3/devices/{deviceId}", Auth: httpapi.User, Handler: httpapi.JSON(a.device)},
 		{Method: "PUT", Path: "/_matrix/client/v3/devices/{deviceId}", Auth: httpapi.User, Handler: httpapi.JSON(a.renameDevice)},
+		{Method: "DELETE", Path: "/_matrix/client/v3/devices/{deviceId}", Auth: httpapi.User, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.deleteDevice)},
+		{Method: "POST", Path: "/_matrix/client/v3/delete_devices", Auth: httpapi.User, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.deleteDevices)},
 	}
 }
 
@@ -76,4 +81,39 @@ type renameDeviceRequest struct {
 // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3devicesdeviceid
 func (a *API) renameDevice(ctx context.Context, caller httpapi.Caller, r *renameDeviceRequest) (*httpapi.Empty, error) {
 	return nil, a.accounts.RenameDevice(ctx, caller.UserID, r.DeviceID, r.DisplayName)
+}
+
+type deleteDeviceRequest struct {
+	DeviceID string          `path:"deviceId"`
+	Auth     json.RawMessage `json:"auth"`
+}
+
+// deleteDevice deletes one of the caller's devices.
+//
+// DELETE /_matrix/client/v3/devices/{deviceId}
+// https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3devicesdeviceid
+func (a *API) deleteDevice(ctx context.Context, caller httpapi.Caller, r *deleteDeviceRequest) (*httpapi.Empty, error) {
+	return nil, a.confirmDeletion(ctx, caller, []string{r.DeviceID}, r.Auth)
+}
+
+type deleteDevicesRequest struct {
+	Devices []string        `json:"devices" required:"true"`
+	Auth    json.RawMessage `json:"auth"`
+}
+
+// deleteDevices deletes several of the caller's devices.
+//
+// POST /_matrix/client/v3/delete_devices
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3delete_devices
+func (a *API) deleteDevices(ctx context.Context, caller httpapi.Caller, r *deleteDevicesRequest) (*httpapi.Empty, error) {
+	return nil, a.confirmDeletion(ctx, caller, r.Devices, r.Auth)
+}
+
+// confirmDeletion deletes devices once the caller has confirmed these very devices.
+func (a *API) confirmDeletion(ctx context.Context, caller httpapi.Caller, devices []string, auth json.RawMessage) error {
+	operation := "delete_devices " + strings.Join(slices.Sorted(slices.Values(devices)), "\x00")
+	if err := a.accounts.Confirm(ctx, caller.UserID, operation, auth); err != nil {
+		return err
+	}
+	return a.accounts.DeleteDevices(ctx, caller.UserID, devices)
 }

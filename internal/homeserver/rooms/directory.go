@@ -174,10 +174,7 @@ func (q *DirectoryQuery) matches(r *Summary) bool {
 
 // publicSummary returns the summary of a room in the directory, from memory if it is there.
 func (s *Service) publicSummary(ctx context.Context, r store.PublicRoom) (*Summary, error) {
-	d := &s.directory
-	d.mu.Lock()
-	known, version := d.summaries[r.RoomNID], d.version
-	d.mu.Unlock()
+	known, version := s.directory.get(r.RoomNID)
 	if known == nil {
 		info, err := s.RoomByNID(ctx, r.RoomNID)
 		if err != nil {
@@ -186,18 +183,31 @@ func (s *Service) publicSummary(ctx context.Context, r store.PublicRoom) (*Summa
 		if known, err = s.summary(ctx, info); err != nil {
 			return nil, err
 		}
-		d.mu.Lock()
-		if d.version == version {
-			if d.summaries == nil {
-				d.summaries = map[int64]*Summary{}
-			}
-			d.summaries[r.RoomNID] = known
-		}
-		d.mu.Unlock()
+		s.directory.put(r.RoomNID, known, version)
 	}
 	full := *known
 	full.Joined = int(r.Joined)
 	return &full, nil
+}
+
+// get also returns the version, to be handed to put with what was read meanwhile.
+func (d *directory) get(roomNID int64) (known *Summary, version uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.summaries[roomNID], d.version
+}
+
+// put remembers a summary unless something was dropped since it was read.
+func (d *directory) put(roomNID int64, summary *Summary, version uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.version != version {
+		return
+	}
+	if d.summaries == nil {
+		d.summaries = map[int64]*Summary{}
+	}
+	d.summaries[roomNID] = summary
 }
 
 // summary reads a room's summary from its current state.

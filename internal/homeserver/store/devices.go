@@ -65,21 +65,23 @@ func (s *Store) RenameDevice(ctx context.Context, user, device, name string) err
 // DeleteDevices deletes devices of user with their access tokens, keys and
 // waiting messages. Those that do not exist are skipped.
 func (s *Store) DeleteDevices(ctx context.Context, user string, devices []string) error {
-	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		some := false
-		for _, d := range devices {
-			deleted, err := tx.deleteDevice(ctx, user, d)
-			if err != nil {
-				return err
-			}
-			some = some || deleted
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.deleteDevices(ctx, user, devices) })
+}
+
+func (tx *Tx) deleteDevices(ctx context.Context, user string, devices []string) error {
+	some := false
+	for _, d := range devices {
+		deleted, err := tx.deleteDevice(ctx, user, d)
+		if err != nil {
+			return err
 		}
-		if some {
-			tx.deviceListChanged(user)
-		}
-		tx.Change(Change{Kind: ChangeSession, UserID: user})
-		return nil
-	})
+		some = some || deleted
+	}
+	if some {
+		tx.deviceListChanged(user)
+	}
+	tx.Change(Change{Kind: ChangeSession, UserID: user})
+	return nil
 }
 
 // deleteDevice reports whether there was such a device.

@@ -38,6 +38,7 @@ func Tables() []Table {
 		{"aliases", Copy},
 		{"txns", Copy},
 		{"users", Copy},
+		{"deactivations", Copy},
 		{"devices", Copy},
 		{"access_tokens", Copy},
 		{"profiles", Copy},

@@ -70,6 +70,11 @@ CREATE TABLE current_state (
 	PRIMARY KEY (room_nid, skid)
 ) STRICT;
 
+CREATE TABLE deactivations (
+	user_id TEXT NOT NULL PRIMARY KEY,
+	erase INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE device_keys (
 	user_id TEXT NOT NULL,
 	device_id BLOB NOT NULL,
