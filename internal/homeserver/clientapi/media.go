@@ -25,6 +25,8 @@ func (a *API) mediaRoutes() []httpapi.Route {
 		{Method: "GET", Path: "/_matrix/media/v3/download/{serverName}/{mediaId}", Auth: httpapi.Public, Handler: noFrozenMedia},
 		{Method: "GET", Path: "/_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}", Auth: httpapi.Public, Handler: noFrozenMedia},
 		{Method: "GET", Path: "/_matrix/client/v1/media/config", Auth: httpapi.User, Handler: httpapi.JSON(a.mediaConfig)},
+		{Method: "GET", Path: "/_matrix/media/v3/thumbnail/{serverName}/{mediaId}", Auth: httpapi.Public, Handler: noFrozenMedia},
+		{Method: "GET", Path: "/_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}", Auth: httpapi.User, Handler: a.thumbnail},
 		{Method: "GET", Path: "/_matrix/client/v1/media/download/{serverName}/{mediaId}", Auth: httpapi.User, Timeout: -1, Handler: a.download},
 		{Method: "GET", Path: "/_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}", Auth: httpapi.User, Timeout: -1, Handler: a.download},
 	}
@@ -104,6 +106,38 @@ func (a *API) download(w http.ResponseWriter, r *httpapi.Request) error {
 	defer func() { _ = f.Close() }()
 	media.SetHeaders(w.Header(), m, r.Param("fileName"))
 	http.ServeContent(&slowWriter{w, http.NewResponseController(w)}, r.Request, "", time.Time{}, f)
+	return nil
+}
+
+// thumbnail returns a small version of an uploaded image.
+//
+// GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid
+func (a *API) thumbnail(w http.ResponseWriter, r *httpapi.Request) error {
+	query := r.URL.Query()
+	width, err := media.ParseSize(query.Get("width"))
+	if err != nil {
+		return err
+	}
+	height, err := media.ParseSize(query.Get("height"))
+	if err != nil {
+		return err
+	}
+	method := query.Get("method")
+	if method != "" && method != "crop" && method != "scale" {
+		return matrixerr.BadRequest(matrixerr.CodeUnknown, "method is crop or scale")
+	}
+	m, f, err := a.media.Thumbnail(r.Context(), media.ThumbnailRequest{
+		Server: event.ServerName(r.Param("serverName")), ID: r.Param("mediaId"),
+		Width: width, Height: height, Crop: method == "crop",
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	media.SetHeaders(w.Header(), m, "")
+	w.Header().Del("ETag") // it names the original
+	http.ServeContent(w, r.Request, "", time.Time{}, f)
 	return nil
 }
 

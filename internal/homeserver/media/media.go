@@ -43,7 +43,11 @@ type Options struct {
 }
 
 // Service is the media of one server. It is safe for concurrent use.
-type Service struct{ Options }
+type Service struct {
+	Options
+	// decoding holds a place for each image that may be decoded at a time.
+	decoding chan struct{}
+}
 
 // tmpDir, in Dir, holds uploads that are not complete.
 const tmpDir = "tmp"
@@ -60,7 +64,7 @@ func New(o Options) (*Service, error) {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return nil, fmt.Errorf("create media directory: %w", err)
 	}
-	return &Service{Options: o}, nil
+	return &Service{Options: o, decoding: make(chan struct{}, 1)}, nil
 }
 
 // Upload is a file that a user sends.
