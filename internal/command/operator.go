@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/foyer-matrix/foyer/controllers"
@@ -94,6 +96,17 @@ func runOperator(ctx context.Context, flags operatorFlags, logs io.Writer) error
 	})
 	if err != nil {
 		return err
+	}
+	// Runs once the caches are filled: the start is over then.
+	settled := manager.RunnableFunc(func(ctx context.Context) error {
+		if mgr.GetCache().WaitForCacheSync(ctx) {
+			debug.FreeOSMemory()
+			dropStartPages()
+		}
+		return nil
+	})
+	if err := mgr.Add(settled); err != nil {
+		return fmt.Errorf("prepare the operator: %w", err)
 	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("run the operator: %w", err)
