@@ -92,12 +92,11 @@ type tip struct {
 // maxHeadState bounds how much a head remembers of the state.
 const maxHeadState = 128
 
-// remember notes what key is set to.
-func (h *head) remember(key event.StateKey, ev *StoredEvent) {
-	if len(h.state) >= maxHeadState && !h.complete {
+// makeRoom forgets what is remembered unless there is room for n keys more.
+func (h *head) makeRoom(n int) {
+	if len(h.state)+n > maxHeadState && !h.complete {
 		clear(h.state)
 	}
-	h.state[key] = ev
 }
 
 // entry returns the room for sending, or store.ErrNotFound.
@@ -218,6 +217,7 @@ func (t *turn) preload(ctx context.Context, keys ...event.StateKey) error {
 	if t.head.complete {
 		return nil
 	}
+	t.head.makeRoom(len(keys)) // not later: all of them are needed together
 	var missing []event.StateKey
 	var ids []int64
 	for _, key := range keys {
@@ -244,7 +244,7 @@ func (t *turn) preload(ctx context.Context, keys ...event.StateKey) error {
 				return err
 			}
 		}
-		t.head.remember(key, ev)
+		t.head.state[key] = ev
 	}
 	return nil
 }

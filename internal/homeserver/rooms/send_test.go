@@ -313,3 +313,17 @@ func TestStateThatStandsAlreadyIsNotSentAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestARoomWithMoreSendersThanItsHeadRemembers(t *testing.T) {
+	each(t, func(_ *testing.T, s *server) {
+		const senders = 300
+		members := make([]event.UserID, senders)
+		for i := range members {
+			members[i] = event.UserID(fmt.Sprintf("@member%d:%s", i, storetest.ServerName))
+		}
+		room := s.publicRoom(members...)
+		for _, member := range members {
+			s.send(room, member, "I am here")
+		}
+	})
+}
