@@ -127,5 +127,5 @@ func (r *setVisibilityRequest) Validate() error {
 // PUT /_matrix/client/v3/directory/list/room/{roomId}
 // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
 func (a *API) setRoomVisibility(ctx context.Context, caller httpapi.Caller, r *setVisibilityRequest) (*httpapi.Empty, error) {
-	return nil, a.rooms.SetPublic(ctx, caller.UserID, r.RoomID, r.Visibility != visibilityPrivate)
+	return nil, a.rooms.SetPublic(ctx, caller.UserID, caller.Admin, r.RoomID, r.Visibility != visibilityPrivate)
 }

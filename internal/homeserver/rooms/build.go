@@ -132,6 +132,7 @@ func (t *turn) pend(ctx context.Context, p *proposal, built *event.Event) (*pend
 	out.move.Heads = encodeHeads(out.tips)
 	if built.Type() == typeMember && p.stateKey != nil {
 		out.membership = &store.Membership{UserID: *p.stateKey, RoomNID: room, Membership: built.Membership(), EventNID: nid}
+		out.move.Joined, out.move.Invited = t.countChange(built)
 	}
 	return out, nil
 }
@@ -163,13 +164,32 @@ func (t *turn) pendState(ctx context.Context, p *proposal, out *pending) error {
 	return nil
 }
 
+// countChange returns how many users more are joined and invited after an
+// m.room.member event, whose predecessor was needed to authorise it.
+func (t *turn) countChange(member *event.Event) (joined, invited int64) {
+	count := func(membership string, n int64) {
+		switch membership {
+		case Join:
+			joined += n
+		case Invite:
+			invited += n
+		}
+	}
+	count(member.Membership(), 1)
+	if before := t.head.state[member.Tuple()]; before != nil {
+		count(before.Membership(), -1)
+	}
+	return joined, invited
+}
+
 // advance makes p the head that the next event is built on.
 func (t *turn) advance(p *pending) {
 	h := t.head
 	h.id, h.depth, h.stateNID = p.move.To, p.move.Depth, p.move.StateNID
 	h.tips, h.chain = p.tips, p.chain
 	if _, ok := p.stored.StateKey(); ok {
-		h.remember(p.stored.Tuple(), p.stored)
+		h.makeRoom(1)
+		h.state[p.stored.Tuple()] = p.stored
 	}
 	if p.target != nil {
 		// The head may remember it as it was before the redaction.

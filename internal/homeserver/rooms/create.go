@@ -205,6 +205,7 @@ func (s *Service) commitRoom(ctx context.Context, t *turn, r *CreateRequest, bui
 	state := map[int64]int64{}
 	for _, p := range built {
 		state[p.row.StateKeyID] = p.row.NID
+		room.Joined, room.Invited = room.Joined+p.move.Joined, room.Invited+p.move.Invited
 		s.expect(p)
 	}
 	defer func() {

@@ -9,85 +9,50 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// Summary is what a room shows of itself to those who are not in it.
-type Summary struct {
-	*Info
-	Name, Topic, AvatarURL string
-	CanonicalAlias         string
-	JoinRule               string
-	// Type is the type in the create event, "m.space" for spaces.
-	Type          string
-	Encryption    string
-	WorldReadable bool
-	GuestCanJoin  bool
-	Joined        int
-	// AllowedRooms are the rooms whose members may join a restricted room.
-	AllowedRooms []event.RoomID
-}
-
-// directoryLife is how long the order of the room directory is kept: the
-// numbers of members in it may be that old.
-const directoryLife = 5 * time.Second
-
-// directory is the room directory in memory, so that its cost does not grow
-// with the number of requests.
+// directory remembers how many rooms the room directory has.
 type directory struct {
-	mu        sync.Mutex
-	rooms     []store.PublicRoom // the largest first
-	until     time.Time
-	summaries map[int64]*Summary // of rooms in the directory, without Joined
-	listed    uint64             // counts how often rooms was invalidated
-	version   uint64             // counts what summaries were dropped
+	mu      sync.Mutex
+	known   bool
+	total   int
+	changes uint64 // counts how often it was invalidated
 }
 
-// invalidate makes the next reader ask the database.
+// invalidate makes the next reader count anew.
 func (d *directory) invalidate() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.until = time.Time{}
-	d.listed++
+	d.known = false
+	d.changes++
 }
 
-// changed drops what is remembered of a room.
-func (d *directory) changed(roomNID int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.summaries, roomNID)
-	d.version++
-}
-
-// publicRooms returns the room directory, the largest rooms first. Read only.
-func (s *Service) publicRooms(ctx context.Context) ([]store.PublicRoom, error) {
+// publicCount returns how many rooms the directory has.
+func (s *Service) publicCount(ctx context.Context) (int, error) {
 	d := &s.directory
 	d.mu.Lock()
-	rooms, fresh, version := d.rooms, s.now().Before(d.until), d.listed
+	known, total, changes := d.known, d.total, d.changes
 	d.mu.Unlock()
-	if fresh {
-		return rooms, nil
+	if known {
+		return total, nil
 	}
-	rooms, err := s.store.PublicRooms(ctx)
+	n, err := s.store.CountPublicRooms(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read room directory: %w", err)
+		return 0, fmt.Errorf("count the rooms of the directory: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.rooms = rooms
-	if d.listed == version {
-		d.until = s.now().Add(directoryLife)
-	}
-	return rooms, nil
+	d.total, d.known = int(n), d.changes == changes
+	return d.total, nil
 }
 
 // DirectoryQuery asks for a page of the room directory.
 type DirectoryQuery struct {
-	// Since is where the page begins: a token of an earlier page, or empty.
+	// Since is where the page begins: a token of another page, or empty.
 	Since string
 	Limit int
 	// Term, in any case, is in the name, topic or alias of the rooms wanted; empty for all.
@@ -105,62 +70,102 @@ type DirectoryPage struct {
 	Total int
 }
 
-// Directory returns a page of the room directory, the largest rooms first.
+// Directory returns a page of the room directory, the largest rooms first. It
+// reads along an index, so that a page costs what it shows; a search looks at
+// the summaries of all rooms in the directory at worst.
 //
 // Errors that clients see: M_INVALID_PARAM for a token that is none.
 func (s *Service) Directory(ctx context.Context, q DirectoryQuery) (*DirectoryPage, error) {
-	all, err := s.publicRooms(ctx)
+	from, err := parseDirectoryToken(q.Since)
 	if err != nil {
 		return nil, err
 	}
-	start, err := directoryStart(all, q.Since)
+	total, err := s.publicCount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	page := &DirectoryPage{Total: len(all), Rooms: []*Summary{}}
-	for i := start; i < len(all); i++ {
-		if len(page.Rooms) == q.Limit {
-			page.Next = directoryToken(all[i])
-			break
-		}
-		summary, err := s.publicSummary(ctx, all[i])
-		if err != nil {
-			return nil, err
-		}
-		if q.matches(summary) {
-			page.Rooms = append(page.Rooms, summary)
-		}
+	found, more, err := s.searchDirectory(ctx, &q, from)
+	if err != nil {
+		return nil, err
 	}
-	if start > 0 {
-		page.Prev = directoryToken(all[max(0, start-q.Limit)])
+	page := &DirectoryPage{Total: total, Rooms: found}
+	if len(found) == 0 {
+		return page, nil
+	}
+	if from.Backwards {
+		slices.Reverse(found)
+	}
+	if more || from.Backwards {
+		page.Next = directoryToken(forwards, found[len(found)-1])
+	}
+	if from.Backwards && more || !from.Backwards && q.Since != "" {
+		page.Prev = directoryToken(backwards, found[0])
 	}
 	return page, nil
 }
 
+// The two kinds of tokens: for the rooms behind and those before the one named.
+const (
+	forwards  = "n"
+	backwards = "p"
+)
+
 // directoryToken names a place in the directory that stays right when rooms come and go.
-func directoryToken(r store.PublicRoom) string {
-	return strconv.FormatInt(r.Joined, 10) + "_" + strconv.FormatInt(r.RoomNID, 10)
+func directoryToken(direction string, r *Summary) string {
+	return direction + strconv.Itoa(r.Joined) + "_" + strconv.FormatInt(r.NID, 10)
 }
 
-func directoryStart(all []store.PublicRoom, since string) (int, error) {
+func parseDirectoryToken(since string) (store.PublicRoomQuery, error) {
+	q := store.FirstPublicRooms(0)
 	if since == "" {
-		return 0, nil
+		return q, nil
 	}
-	joined, nid, _ := strings.Cut(since, "_")
-	want := store.PublicRoom{}
+	joined, nid, _ := strings.Cut(since[1:], "_")
 	var err1, err2 error
-	want.Joined, err1 = strconv.ParseInt(joined, 10, 64)
-	want.RoomNID, err2 = strconv.ParseInt(nid, 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0, matrixerr.InvalidParam("since is not a token of this server")
+	q.Joined, err1 = strconv.ParseInt(joined, 10, 64)
+	q.RoomNID, err2 = strconv.ParseInt(nid, 10, 64)
+	q.Backwards = since[:1] == backwards
+	if err1 != nil || err2 != nil || since[:1] != forwards && !q.Backwards {
+		return q, matrixerr.InvalidParam("since is not a token of this server")
 	}
-	i := slices.IndexFunc(all, func(r store.PublicRoom) bool {
-		return r.Joined < want.Joined || r.Joined == want.Joined && r.RoomNID <= want.RoomNID
-	})
-	if i < 0 {
-		return len(all), nil
+	return q, nil
+}
+
+// directoryStep is how many rooms a search looks at in one go.
+const directoryStep = 256
+
+// searchDirectory returns the first rooms from the place on that q wants, and
+// whether there are more.
+func (s *Service) searchDirectory(ctx context.Context, q *DirectoryQuery, from store.PublicRoomQuery) (found []*Summary, more bool, err error) {
+	found = []*Summary{}
+	from.Limit = q.Limit + 1
+	if q.Term != "" || q.Types != nil {
+		from.Limit = directoryStep
 	}
-	return i, nil
+	for {
+		rows, err := s.store.PublicRooms(ctx, from)
+		if err != nil {
+			return nil, false, fmt.Errorf("read room directory: %w", err)
+		}
+		all, err := s.publicSummaries(ctx, rows)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range all {
+			if !q.matches(r) {
+				continue
+			}
+			if len(found) == q.Limit {
+				return found, true, nil
+			}
+			found = append(found, r)
+		}
+		if len(rows) < from.Limit {
+			return found, false, nil
+		}
+		last := rows[len(rows)-1]
+		from.Joined, from.RoomNID = last.Joined, last.RoomNID
+	}
 }
 
 func (q *DirectoryQuery) matches(r *Summary) bool {
@@ -172,106 +177,27 @@ func (q *DirectoryQuery) matches(r *Summary) bool {
 		strings.Contains(strings.ToLower(r.Topic), term) || strings.Contains(strings.ToLower(r.CanonicalAlias), term)
 }
 
-// publicSummary returns the summary of a room in the directory, from memory if it is there.
-func (s *Service) publicSummary(ctx context.Context, r store.PublicRoom) (*Summary, error) {
-	known, version := s.directory.get(r.RoomNID)
-	if known == nil {
-		info, err := s.RoomByNID(ctx, r.RoomNID)
+// publicSummaries returns the summaries of rooms of the directory, in order.
+func (s *Service) publicSummaries(ctx context.Context, rows []store.PublicRoom) ([]*Summary, error) {
+	infos := make([]*Info, 0, len(rows))
+	for _, r := range rows {
+		info, err := newInfo(store.Room{NID: r.RoomNID, ID: r.ID, Version: r.Version})
 		if err != nil {
 			return nil, err
 		}
-		if known, err = s.summary(ctx, info); err != nil {
-			return nil, err
-		}
-		s.directory.put(r.RoomNID, known, version)
+		infos = append(infos, info)
 	}
-	full := *known
-	full.Joined = int(r.Joined)
-	return &full, nil
-}
-
-// get also returns the version, to be handed to put with what was read meanwhile.
-func (d *directory) get(roomNID int64) (known *Summary, version uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.summaries[roomNID], d.version
-}
-
-// put remembers a summary unless something was dropped since it was read.
-func (d *directory) put(roomNID int64, summary *Summary, version uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.version != version {
-		return
-	}
-	if d.summaries == nil {
-		d.summaries = map[int64]*Summary{}
-	}
-	d.summaries[roomNID] = summary
-}
-
-// summary reads a room's summary from its current state.
-func (s *Service) summary(ctx context.Context, info *Info) (*Summary, error) {
-	state, err := s.CurrentState(ctx, info.NID)
+	described, err := s.describe(ctx, infos)
 	if err != nil {
 		return nil, err
 	}
-	r := &Summary{Info: info, JoinRule: Invite}
-	for _, f := range []struct {
-		typ  string
-		into func(content event.Object)
-	}{
-		{typeName, func(c event.Object) { r.Name, _ = c.String("name") }},
-		{typeTopic, func(c event.Object) { r.Topic, _ = c.String("topic") }},
-		{typeAvatar, func(c event.Object) { r.AvatarURL, _ = c.String("url") }},
-		{typeCanonicalAlias, func(c event.Object) { r.CanonicalAlias, _ = c.String("alias") }},
-		{typeEncryption, func(c event.Object) { r.Encryption, _ = c.String("algorithm") }},
-		{typeCreate, func(c event.Object) { r.Type, _ = c.String("type") }},
-		{typeJoinRules, func(c event.Object) { r.JoinRule, r.AllowedRooms = joinRule(c) }},
-		{typeHistoryVisibility, func(c event.Object) {
-			v, _ := c.String("history_visibility")
-			r.WorldReadable = v == worldReadable
-		}},
-		{typeGuestAccess, func(c event.Object) {
-			v, _ := c.String("guest_access")
-			r.GuestCanJoin = v == "can_join"
-		}},
-	} {
-		ev, err := state.Event(ctx, event.StateKey{Type: f.typ})
-		if err != nil {
-			return nil, err
-		}
-		if ev == nil {
-			continue
-		}
-		if content, ok := event.ParseObject(ev.Content()); ok {
-			f.into(content)
-		}
+	all := make([]*Summary, len(rows))
+	for i, r := range rows {
+		full := *described[i]
+		full.Joined = int(r.Joined)
+		all[i] = &full
 	}
-	r.Joined, _, err = s.Counts(ctx, info.NID)
-	return r, err
-}
-
-// joinRule reads the content of m.room.join_rules.
-func joinRule(content event.Object) (rule string, allowed []event.RoomID) {
-	rule, ok := content.String("join_rule")
-	if !ok {
-		rule = Invite
-	}
-	list, _ := content.Get("allow")
-	event.EachElement(list, func(value []byte) bool {
-		condition, ok := event.ParseObject(value)
-		if !ok {
-			return true
-		}
-		if typ, _ := condition.String("type"); typ == "m.room_membership" {
-			if id, ok := condition.String("room_id"); ok {
-				allowed = append(allowed, event.RoomID(id))
-			}
-		}
-		return true
-	})
-	return rule, allowed
+	return all, nil
 }
 
 // IsPublic reports whether the room is in the room directory.
@@ -287,16 +213,18 @@ func (s *Service) IsPublic(ctx context.Context, room event.RoomID) (bool, error)
 }
 
 // SetPublic puts the room into the directory or takes it out. Who may set the
-// room's canonical alias may do that.
+// room's canonical alias may do that, and an administrator of the server.
 //
 // Errors that clients see: M_NOT_FOUND, M_FORBIDDEN.
-func (s *Service) SetPublic(ctx context.Context, user event.UserID, room event.RoomID, public bool) error {
+func (s *Service) SetPublic(ctx context.Context, user event.UserID, admin bool, room event.RoomID, public bool) error {
 	info, err := s.knownRoom(ctx, room)
 	if err != nil {
 		return err
 	}
-	if err := s.mayNameRoom(ctx, user, info); err != nil {
-		return err
+	if !admin {
+		if err := s.mayNameRoom(ctx, user, info); err != nil {
+			return err
+		}
 	}
 	if err := s.store.SetPublic(ctx, info.NID, public); err != nil {
 		return fmt.Errorf("write room directory: %w", err)

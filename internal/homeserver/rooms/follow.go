@@ -19,6 +19,7 @@ func (s *Service) follow(changes []store.Change) {
 			own = s.followEvent(c)
 		case store.ChangeRedaction:
 			s.events.remove(c.Ref)
+			s.summaries.remove(c.RoomNID)
 			if own == nil || own.NID != c.Ref {
 				s.markRedacted(c.RoomNID)
 			}
@@ -54,7 +55,9 @@ func (s *Service) followEvent(c *store.Change) (target *StoredEvent) {
 			s.markStale(c.RoomNID, p.entry)
 		}
 	}
-	s.directory.changed(c.RoomNID)
+	if p == nil || p.layer != nil && summaryParts[p.row.Type] != nil {
+		s.summaries.remove(c.RoomNID)
+	}
 	if c.UserID != "" {
 		s.users.remove(event.UserID(c.UserID))
 		s.counts.remove(c.RoomNID)

@@ -57,7 +57,8 @@ type Service struct {
 	counts  *cache[int64, counts]
 	entries *cache[int64, *roomEntry]
 	sent    *cache[store.TxnKey, event.EventID]
-
+	// summaries are what rooms show of themselves; Joined is not kept here.
+	summaries *cache[int64, *Summary]
 	directory directory
 
 	// lastCreate is the time of the newest create event.
@@ -87,17 +88,18 @@ func New(o Options) *Service {
 	percent := o.CacheBytes / 100
 	s := &Service{
 		store: o.Store, signer: o.Signer, profiles: o.Profiles, version: o.DefaultVersion, now: o.Now,
-		infos:   newCache[event.RoomID, *Info](3 * percent),
-		byNID:   newCache[int64, *Info](3 * percent),
-		events:  newCache[int64, *StoredEvent](50 * percent),
-		layers:  newCache[int64, *layer](12 * percent),
-		current: newCache[int64, int64](2 * percent),
-		users:   newCache[event.UserID, []Membership](12 * percent),
-		counts:  newCache[int64, counts](2 * percent),
-		entries: newCache[int64, *roomEntry](12 * percent),
-		sent:    newCache[store.TxnKey, event.EventID](4 * percent),
-		pending: map[int64]*pending{},
-		sending: map[store.TxnKey]chan struct{}{},
+		infos:     newCache[event.RoomID, *Info](3 * percent),
+		byNID:     newCache[int64, *Info](3 * percent),
+		events:    newCache[int64, *StoredEvent](46 * percent),
+		layers:    newCache[int64, *layer](12 * percent),
+		current:   newCache[int64, int64](2 * percent),
+		users:     newCache[event.UserID, []Membership](12 * percent),
+		counts:    newCache[int64, counts](2 * percent),
+		entries:   newCache[int64, *roomEntry](12 * percent),
+		sent:      newCache[store.TxnKey, event.EventID](4 * percent),
+		summaries: newCache[int64, *Summary](4 * percent),
+		pending:   map[int64]*pending{},
+		sending:   map[store.TxnKey]chan struct{}{},
 	}
 	o.Store.Log().Follow(s.follow)
 	return s

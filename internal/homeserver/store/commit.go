@@ -206,15 +206,16 @@ func (w *writer) apply(ctx context.Context, tx *Tx, group []*pending) (int64, er
 	return tx.flush(ctx)
 }
 
-const moveHead = `UPDATE rooms SET head_nid = $1, depth = $2, state_nid = $3, heads = $4 WHERE room_nid = $5 AND head_nid = $6`
+const moveHead = `UPDATE rooms SET head_nid = $1, depth = $2, state_nid = $3, heads = $4,
+	joined = joined + $5, invited = invited + $6 WHERE room_nid = $7 AND head_nid = $8`
 
 // moveHeads does the compare-and-sets of the group, one statement a room:
 // consecutive moves of one room are one step to the last of them.
 func moveHeads(ctx context.Context, tx *Tx, group []*pending) error {
 	type chain struct {
-		first int64
-		last  *HeadMove
-		users []*pending
+		first, joined, invited int64
+		last                   *HeadMove
+		users                  []*pending
 	}
 	var order []int64
 	chains := map[int64]*chain{}
@@ -226,17 +227,19 @@ func moveHeads(ctx context.Context, tx *Tx, group []*pending) error {
 		c := chains[m.RoomNID]
 		switch {
 		case c == nil:
-			chains[m.RoomNID] = &chain{m.From, m, []*pending{p}}
+			chains[m.RoomNID] = &chain{m.From, m.Joined, m.Invited, m, []*pending{p}}
 			order = append(order, m.RoomNID)
 		case c.last.To == m.From:
 			c.last, c.users = m, append(c.users, p)
+			c.joined, c.invited = c.joined+m.Joined, c.invited+m.Invited
 		default:
 			p.err = ErrConflict
 		}
 	}
 	for _, room := range order {
 		c := chains[room]
-		n, err := tx.Exec(ctx, moveHead, c.last.To, c.last.Depth, c.last.StateNID, c.last.Heads, room, c.first)
+		m := c.last
+		n, err := tx.Exec(ctx, moveHead, m.To, m.Depth, m.StateNID, m.Heads, c.joined, c.invited, room, c.first)
 		if err != nil {
 			return err
 		}

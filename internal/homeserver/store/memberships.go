@@ -21,8 +21,7 @@ const (
 	selectMemberships  = `SELECT ` + membershipColumns + ` FROM memberships WHERE user_id = $1 ORDER BY room_nid`
 	selectMembers      = `SELECT ` + membershipColumns + ` FROM memberships WHERE room_nid = $1 ORDER BY user_id`
 	selectMembersWith  = `SELECT ` + membershipColumns + ` FROM memberships WHERE room_nid = $1 AND membership IN `
-	selectMemberCounts = `SELECT membership, COUNT(*) FROM memberships WHERE room_nid = $1
-	AND membership IN ('join', 'invite') GROUP BY membership`
+	selectMemberCounts = `SELECT joined, invited FROM rooms WHERE room_nid = $1`
 	selectSharedUsers = `SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_nid = a.room_nid
 	WHERE a.user_id = $1 AND a.membership = 'join' AND b.membership = 'join' AND b.user_id <> $1 ORDER BY b.user_id`
 	setMembership = `INSERT INTO memberships (user_id, room_nid, membership, event_nid, stream_pos, forgotten)
@@ -55,21 +54,14 @@ func (s *Store) Members(ctx context.Context, roomNID int64, memberships ...strin
 	return queryAll(ctx, s, scanMembership, query, listArgs([]any{roomNID}, memberships)...)
 }
 
-// MemberCounts returns how many users are joined to and invited to the room.
+// MemberCounts returns how many users are joined to and invited to the room, or ErrNotFound.
 func (s *Store) MemberCounts(ctx context.Context, roomNID int64) (joined, invited int, err error) {
-	scan := func(row scanner) (string, error) {
-		var membership string
-		var n int
-		err := row.Scan(&membership, &n)
-		if membership == "join" {
-			joined = n
-		} else {
-			invited = n
-		}
-		return membership, err
-	}
-	_, err = queryAll(ctx, s, scan, selectMemberCounts, roomNID)
-	return joined, invited, err
+	type counts struct{ joined, invited int }
+	c, err := queryOne(ctx, s, func(row scanner) (counts, error) {
+		var c counts
+		return c, row.Scan(&c.joined, &c.invited)
+	}, selectMemberCounts, roomNID)
+	return c.joined, c.invited, err
 }
 
 // SharedRoomUsers returns the users joined to a room that user is joined to, without user.

@@ -15,21 +15,23 @@ type Room struct {
 	Depth, StateNID int64
 	// Public rooms are in the room directory.
 	Public bool
+	// Joined and Invited are how many users are in and invited to the room.
+	Joined, Invited int64
 }
 
 const (
-	roomColumns    = `room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility`
+	roomColumns    = `room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility, joined, invited`
 	selectRoom     = `SELECT ` + roomColumns + ` FROM rooms WHERE room_nid = $1`
 	selectRoomByID = `SELECT ` + roomColumns + ` FROM rooms WHERE room_id = $1`
 	selectRoomHead = `SELECT head_nid FROM rooms WHERE room_nid = $1`
-	insertRoom     = `INSERT INTO rooms (room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility, flags)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)`
+	insertRoom     = `INSERT INTO rooms (room_nid, room_id, version, head_nid, heads, depth, state_nid, visibility, joined, invited, flags)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)`
 )
 
 func scanRoom(row scanner) (Room, error) {
 	var r Room
 	var visibility int64
-	err := row.Scan(&r.NID, &r.ID, &r.Version, &r.HeadNID, &r.Heads, &r.Depth, &r.StateNID, &visibility)
+	err := row.Scan(&r.NID, &r.ID, &r.Version, &r.HeadNID, &r.Heads, &r.Depth, &r.StateNID, &visibility, &r.Joined, &r.Invited)
 	r.Public = visibility != 0
 	return r, err
 }
@@ -51,7 +53,8 @@ func (s *Store) RoomHead(ctx context.Context, nid int64) (int64, error) {
 
 // InsertRoom adds a room that is not there yet; ErrExists if its id is.
 func (tx *Tx) InsertRoom(ctx context.Context, r Room) error {
-	_, err := tx.Exec(ctx, insertRoom, r.NID, r.ID, r.Version, r.HeadNID, r.Heads, r.Depth, r.StateNID, flag(r.Public))
+	_, err := tx.Exec(ctx, insertRoom, r.NID, r.ID, r.Version, r.HeadNID, r.Heads, r.Depth, r.StateNID, flag(r.Public),
+		r.Joined, r.Invited)
 	return err
 }
 
@@ -61,33 +64,4 @@ func flag(b bool) int64 {
 		return 1
 	}
 	return 0
-}
-
-const (
-	setVisibility     = `UPDATE rooms SET visibility = $1 WHERE room_nid = $2`
-	selectPublicRooms = `SELECT r.room_nid, COUNT(m.user_id) FROM rooms r
-	LEFT JOIN memberships m ON m.room_nid = r.room_nid AND m.membership = 'join'
-	WHERE r.visibility = 1 GROUP BY r.room_nid ORDER BY 2 DESC, 1 DESC`
-)
-
-// SetPublic puts the room into the room directory or takes it out.
-func (s *Store) SetPublic(ctx context.Context, roomNID int64, public bool) error {
-	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
-		tx.Change(Change{Kind: ChangeDirectory, RoomNID: roomNID})
-		tx.Later(setVisibility, flag(public), roomNID)
-		return nil
-	})
-}
-
-// PublicRoom is a room of the directory and how many users are in it.
-type PublicRoom struct{ RoomNID, Joined int64 }
-
-func scanPublicRoom(row scanner) (PublicRoom, error) {
-	var r PublicRoom
-	return r, row.Scan(&r.RoomNID, &r.Joined)
-}
-
-// PublicRooms returns the room directory, the largest rooms first.
-func (s *Store) PublicRooms(ctx context.Context) ([]PublicRoom, error) {
-	return queryAll(ctx, s, scanPublicRoom, selectPublicRooms)
 }

@@ -36,6 +36,7 @@ func Tables() []Table {
 		{"state_deltas", Copy},
 		{"memberships", Copy},
 		{"aliases", Copy},
+		{"reports", Copy},
 		{"txns", Copy},
 		{"users", Copy},
 		{"deactivations", Copy},

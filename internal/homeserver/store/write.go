@@ -29,6 +29,8 @@ type Write struct {
 type HeadMove struct {
 	RoomNID, From, To, Depth, StateNID int64
 	Heads                              []byte
+	// Joined and Invited are how many users more are joined and invited after it.
+	Joined, Invited int64
 }
 
 // Pos is a stream position that is not known yet: the place among the

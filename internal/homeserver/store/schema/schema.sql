@@ -123,6 +123,8 @@ CREATE UNIQUE INDEX events_by_id ON events (event_id);
 
 CREATE INDEX events_by_room ON events (room_nid, stream_pos);
 
+CREATE INDEX events_by_time ON events (room_nid, origin_ts, event_nid);
+
 CREATE UNIQUE INDEX events_by_txn ON events (txn);
 
 CREATE TABLE fallback_keys (
@@ -229,6 +231,19 @@ CREATE TABLE receipts (
 
 CREATE INDEX receipts_by_room ON receipts (room_nid, stream_pos);
 
+CREATE TABLE reports (
+	report_id INTEGER NOT NULL PRIMARY KEY,
+	reporter TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	room_id TEXT NOT NULL,
+	event_id TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	reason BLOB NOT NULL,
+	created_ts INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX reports_by_subject ON reports (reporter, kind, room_id, event_id, user_id);
+
 CREATE TABLE rooms (
 	room_nid INTEGER NOT NULL PRIMARY KEY,
 	room_id TEXT NOT NULL,
@@ -239,9 +254,11 @@ CREATE TABLE rooms (
 	state_nid INTEGER NOT NULL,
 	visibility INTEGER NOT NULL,
 	flags INTEGER NOT NULL
-) STRICT;
+, joined INTEGER NOT NULL DEFAULT 0, invited INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE UNIQUE INDEX rooms_by_id ON rooms (room_id);
+
+CREATE INDEX rooms_public ON rooms (joined, room_nid) WHERE visibility = 1;
 
 CREATE TABLE schema_version (one INTEGER NOT NULL PRIMARY KEY, version INTEGER NOT NULL) STRICT;
 
