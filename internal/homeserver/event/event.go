@@ -300,8 +300,20 @@ func firstOfPair(pair []byte) ([]byte, bool) {
 		if n++; n == 1 {
 			id = v
 		}
-		hashed = isObject(v)
+		hashed = isReferenceHash(v)
 		return true
 	})
 	return id, n == 2 && hashed
+}
+
+// isReferenceHash reports whether v could be the hash of a reference. Nobody
+// compares it with the event, but other servers refuse one that is not base64.
+func isReferenceHash(v []byte) bool {
+	o, ok := ParseObject(v)
+	if !ok {
+		return false
+	}
+	raw, present := o.Get("sha256")
+	hash, isText := StringValue(raw)
+	return !present || isText && isBase64(hash)
 }

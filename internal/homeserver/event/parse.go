@@ -260,12 +260,22 @@ func decodeBase64(dst []byte, s string) bool {
 	if len(s) != base64.RawStdEncoding.EncodedLen(len(dst)) {
 		return false
 	}
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(s, "-_") {
-		encoding = base64.RawURLEncoding
-	}
-	n, err := encoding.Decode(dst, []byte(s))
+	n, err := encodingOf(s).Decode(dst, []byte(s))
 	return err == nil && n == len(dst)
+}
+
+// isBase64 reports whether s is base64 of any length, in either alphabet.
+func isBase64(s string) bool {
+	s = strings.TrimRight(s, "=")
+	_, err := encodingOf(s).DecodeString(s)
+	return err == nil
+}
+
+func encodingOf(s string) *base64.Encoding {
+	if strings.ContainsAny(s, "-_") {
+		return base64.RawURLEncoding
+	}
+	return base64.RawStdEncoding
 }
 
 // HashOK reports whether the content hash is right. If it is not, the event was
