@@ -64,6 +64,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.crossSigningRoutes(),
 		a.keyBackupRoutes(),
 		a.createRoomRoutes(),
+		a.upgradeRoutes(),
 		a.membershipRoutes(),
 		a.sendRoutes(),
 		a.stateRoutes(),

@@ -33,6 +33,11 @@ func (s *Service) checkLocalAlias(alias event.RoomAlias) error {
 // mayNameRoom returns nil if user is in the room and has the level for its
 // canonical alias.
 func (s *Service) mayNameRoom(ctx context.Context, user event.UserID, info *Info) error {
+	return s.mayChange(ctx, user, info, typeCanonicalAlias)
+}
+
+// mayChange returns nil if user is in the room and has the level for a type of state.
+func (s *Service) mayChange(ctx context.Context, user event.UserID, info *Info, typ string) error {
 	m, ok, err := s.MembershipIn(ctx, user, info.NID)
 	if err != nil {
 		return err
@@ -52,24 +57,19 @@ func (s *Service) mayNameRoom(ctx context.Context, user event.UserID, info *Info
 	if err != nil {
 		return err
 	}
-	have, need, err := aliasLevels(info, create, levels, user)
-	if err == nil && have < need {
-		err = matrixerr.Forbidden("you do not have the power level for the room's canonical alias")
-	}
-	return err
-}
-
-func aliasLevels(info *Info, create, levels *StoredEvent, user event.UserID) (have, need int64, err error) {
 	events := []*event.Event{create.Event}
 	rule := info.Rules.DefaultPowerLevels(create.Event)
 	if levels != nil {
 		events = append(events, levels.Event)
 		if rule, err = levels.PowerLevels(); err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	have, _ = info.Rules.Level(event.NewAuthEvents(events...), user)
-	return have, rule.Event(typeCanonicalAlias, true), nil
+	have, _ := info.Rules.Level(event.NewAuthEvents(events...), user)
+	if have < rule.Event(typ, true) {
+		return matrixerr.Forbidden("you do not have the power level for this in the room")
+	}
+	return nil
 }
 
 // AddAlias makes alias point to a room that user is in.

@@ -143,32 +143,52 @@ func (s *Service) alias(r *CreateRequest) string {
 
 // execute builds the events one on the other and writes them all at once.
 func (s *Service) execute(ctx context.Context, rules *event.Rules, r *CreateRequest, steps []*proposal) (event.RoomID, error) {
+	n, err := s.draft(ctx, rules, steps)
+	if err != nil {
+		return "", err
+	}
+	n.creator, n.alias, n.public = r.Creator, s.alias(r), r.Public
+	return n.entry.info.ID, s.commitRoom(ctx, n)
+}
+
+// newRoom is a room that is only in memory yet.
+type newRoom struct {
+	*turn
+	built   []*pending
+	creator event.UserID
+	// alias is made together with the room, if not empty.
+	alias string
+	// public puts the room into the room directory.
+	public bool
+}
+
+// draft builds the events of a room one on the other.
+func (s *Service) draft(ctx context.Context, rules *event.Rules, steps []*proposal) (*newRoom, error) {
 	keys := make([]store.StateKey, len(steps))
 	for i, p := range steps {
 		keys[i] = store.StateKey(p.key())
 	}
 	if _, err := s.store.InternStateKeys(ctx, keys); err != nil {
-		return "", fmt.Errorf("intern state keys: %w", err)
+		return nil, fmt.Errorf("intern state keys: %w", err)
 	}
 	nid, err := s.store.NewIDs(ctx, "room", 1)
 	if err != nil {
-		return "", fmt.Errorf("take room id: %w", err)
+		return nil, fmt.Errorf("take room id: %w", err)
 	}
 	e := &roomEntry{info: &Info{NID: nid, Version: rules.Version, Rules: rules}}
 	if !rules.RoomIDIsCreateHash {
 		e.info.ID = event.RoomID("!" + rand.Text() + ":" + string(s.signer.Server))
 	}
-	t := &turn{service: s, entry: e, head: &head{state: map[event.StateKey]*StoredEvent{}, complete: true}}
-	built := make([]*pending, 0, len(steps))
+	n := &newRoom{turn: &turn{service: s, entry: e, head: &head{state: map[event.StateKey]*StoredEvent{}, complete: true}}}
 	for _, p := range steps {
-		out, err := t.step(ctx, p)
+		out, err := n.step(ctx, p)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		built = append(built, out)
-		t.advance(out)
+		n.built = append(n.built, out)
+		n.advance(out)
 	}
-	return e.info.ID, s.commitRoom(ctx, t, r, built)
+	return n, nil
 }
 
 // step builds one event of a new room.
@@ -196,56 +216,72 @@ func (t *turn) step(ctx context.Context, p *proposal) (*pending, error) {
 	return out, nil
 }
 
-// commitRoom writes a room that was built in memory.
-func (s *Service) commitRoom(ctx context.Context, t *turn, r *CreateRequest, built []*pending) error {
+// apply writes the rows of a new room.
+func (n *newRoom) apply(ctx context.Context, tx *store.Tx) error {
+	info, h := n.entry.info, n.head
+	if n.alias != "" {
+		a := store.Alias{Alias: n.alias, RoomNID: info.NID, Creator: string(n.creator), CreatedTS: n.service.millis()}
+		if err := tx.InsertAlias(ctx, a); err != nil {
+			return err
+		}
+	}
 	room := store.Room{
-		NID: t.entry.info.NID, ID: string(t.entry.info.ID), Version: string(t.entry.info.Version), Public: r.Public,
-		HeadNID: t.head.id, Heads: encodeHeads(t.head.tips), Depth: t.head.depth, StateNID: t.head.stateNID,
+		NID: info.NID, ID: string(info.ID), Version: string(info.Version), Public: n.public,
+		HeadNID: h.id, Heads: encodeHeads(h.tips), Depth: h.depth, StateNID: h.stateNID,
 	}
 	state := map[int64]int64{}
-	for _, p := range built {
+	for _, p := range n.built {
 		state[p.row.StateKeyID] = p.row.NID
 		room.Joined, room.Invited = room.Joined+p.move.Joined, room.Invited+p.move.Invited
-		s.expect(p)
 	}
-	defer func() {
-		for _, p := range built {
-			s.forget(p)
-		}
-	}()
+	if err := tx.InsertRoom(ctx, room); err != nil {
+		return err
+	}
+	for _, p := range n.built {
+		tx.InsertStateDelta(room.NID, p.delta, p.insert(tx))
+	}
+	tx.InsertCurrentState(room.NID, state)
+	if room.Public {
+		tx.Change(store.Change{Kind: store.ChangeDirectory, RoomNID: room.NID})
+	}
+	return nil
+}
+
+// warm lets the first message find the room in memory, once it is on disk.
+func (n *newRoom) warm() {
+	e := n.entry
+	n.head.complete = false
+	e.head, e.base = n.head, n.head.id
+	n.service.entries.set(e.info.NID, e, entrySize)
+}
+
+// commitRoom writes a room that was built in memory.
+func (s *Service) commitRoom(ctx context.Context, n *newRoom) error {
+	defer s.expectAll(n.built)()
 	if err := fault.Hit(ctx, "rooms.create.built"); err != nil {
 		return err
 	}
-	_, err := s.store.Write(ctx, store.Write{Apply: func(ctx context.Context, tx *store.Tx) error {
-		if alias := s.alias(r); alias != "" {
-			a := store.Alias{Alias: alias, RoomNID: room.NID, Creator: string(r.Creator), CreatedTS: s.millis()}
-			if err := tx.InsertAlias(ctx, a); err != nil {
-				return err
-			}
-		}
-		if err := tx.InsertRoom(ctx, room); err != nil {
-			return err
-		}
-		for _, p := range built {
-			tx.InsertStateDelta(room.NID, p.delta, p.insert(tx))
-		}
-		tx.InsertCurrentState(room.NID, state)
-		if room.Public {
-			tx.Change(store.Change{Kind: store.ChangeDirectory, RoomNID: room.NID})
-		}
-		return nil
-	}})
+	_, err := s.store.Write(ctx, store.Write{Apply: n.apply})
 	if errors.Is(err, store.ErrAliasTaken) {
 		return errAliasTaken()
 	}
 	if err != nil {
 		return fmt.Errorf("write room: %w", err)
 	}
-	// The first message finds the room warm.
-	t.head.complete = false
-	t.entry.head, t.entry.base = t.head, t.head.id
-	s.entries.set(room.NID, t.entry, entrySize)
+	n.warm()
 	return fault.Hit(ctx, "rooms.create.committed")
+}
+
+// expectAll is expect for many events; the function returned forgets those that did not come.
+func (s *Service) expectAll(built []*pending) (forget func()) {
+	for _, p := range built {
+		s.expect(p)
+	}
+	return func() {
+		for _, p := range built {
+			s.forget(p)
+		}
+	}
 }
 
 // plan lists the events of the new room in the specified order.

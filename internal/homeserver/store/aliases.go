@@ -77,9 +77,4 @@ func (s *Store) AliasesOf(ctx context.Context, roomNID int64) ([]string, error) 
 }
 
 // MoveAliases makes every alias of one room point to another.
-func (s *Store) MoveAliases(ctx context.Context, from, to int64) error {
-	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
-		tx.Later(moveAliases, to, from)
-		return nil
-	})
-}
+func (tx *Tx) MoveAliases(from, to int64) { tx.Later(moveAliases, to, from) }
