@@ -74,6 +74,8 @@ func (a *API) Routes() []httpapi.Route {
 		a.contextRoutes(),
 		a.directoryRoutes(),
 		a.publicRoomRoutes(),
+		a.hierarchyRoutes(),
+		a.summaryRoutes(),
 		a.syncRoutes(),
 		a.filterRoutes(),
 		a.typingRoutes(),

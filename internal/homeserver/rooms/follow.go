@@ -19,7 +19,7 @@ func (s *Service) follow(changes []store.Change) {
 			own = s.followEvent(c)
 		case store.ChangeRedaction:
 			s.events.remove(c.Ref)
-			s.summaries.remove(c.RoomNID)
+			s.forgetSummary(c.RoomNID)
 			if own == nil || own.NID != c.Ref {
 				s.markRedacted(c.RoomNID)
 			}
@@ -55,14 +55,20 @@ func (s *Service) followEvent(c *store.Change) (target *StoredEvent) {
 			s.markStale(c.RoomNID, p.entry)
 		}
 	}
-	if p == nil || p.layer != nil && summaryParts[p.row.Type] != nil {
-		s.summaries.remove(c.RoomNID)
+	if p == nil || p.layer != nil && (summaryParts[p.row.Type] != nil || p.row.Type == typeSpaceChild) {
+		s.forgetSummary(c.RoomNID)
 	}
 	if c.UserID != "" {
 		s.users.remove(event.UserID(c.UserID))
 		s.counts.remove(c.RoomNID)
 	}
 	return target
+}
+
+// forgetSummary forgets what is remembered of the room for those who are not in it.
+func (s *Service) forgetSummary(roomNID int64) {
+	s.summaries.remove(roomNID)
+	s.children.remove(roomNID)
 }
 
 // markRedacted makes the next sender read the state of the room anew as well.

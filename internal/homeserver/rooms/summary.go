@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
@@ -110,6 +111,18 @@ func (r *Summary) size() int64 {
 	return int64(n)
 }
 
+// detach copies the texts, which lie within events that would stay in memory with them.
+func (r *Summary) detach() {
+	for _, text := range []*string{
+		&r.Name, &r.Topic, &r.AvatarURL, &r.CanonicalAlias, &r.JoinRule, &r.Type, &r.Encryption,
+	} {
+		*text = strings.Clone(*text)
+	}
+	for i, id := range r.AllowedRooms {
+		r.AllowedRooms[i] = event.RoomID(strings.Clone(string(id)))
+	}
+}
+
 // describe returns the summaries of rooms, in order and without Joined: from
 // memory, or with one query for their state and one for the events.
 func (s *Service) describe(ctx context.Context, infos []*Info) ([]*Summary, error) {
@@ -143,6 +156,7 @@ func (s *Service) describe(ctx context.Context, infos []*Info) ([]*Summary, erro
 				summaryParts[ev.Type()](r, content)
 			}
 		}
+		r.detach()
 		all[i] = r
 		s.summaries.fill(r.NID, r, r.size(), changes)
 	}

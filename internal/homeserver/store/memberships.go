@@ -22,7 +22,7 @@ const (
 	selectMembers      = `SELECT ` + membershipColumns + ` FROM memberships WHERE room_nid = $1 ORDER BY user_id`
 	selectMembersWith  = `SELECT ` + membershipColumns + ` FROM memberships WHERE room_nid = $1 AND membership IN `
 	selectMemberCounts = `SELECT joined, invited FROM rooms WHERE room_nid = $1`
-	selectSharedUsers = `SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_nid = a.room_nid
+	selectSharedUsers  = `SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_nid = a.room_nid
 	WHERE a.user_id = $1 AND a.membership = 'join' AND b.membership = 'join' AND b.user_id <> $1 ORDER BY b.user_id`
 	setMembership = `INSERT INTO memberships (user_id, room_nid, membership, event_nid, stream_pos, forgotten)
 	VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (user_id, room_nid) DO UPDATE SET membership = excluded.membership,
