@@ -72,6 +72,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.messageRoutes(),
 		a.memberRoutes(),
 		a.contextRoutes(),
+		a.reportRoutes(),
 		a.directoryRoutes(),
 		a.publicRoomRoutes(),
 		a.hierarchyRoutes(),

@@ -4,6 +4,7 @@ package clientapi
 
 import (
 	"context"
+	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
@@ -15,6 +16,7 @@ import (
 func (a *API) contextRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		{Method: "GET", Path: "/_matrix/client/v3/rooms/{roomId}/context/{eventId}", Auth: httpapi.User, Handler: httpapi.JSON(a.eventContext)},
+		{Method: "GET", Path: "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", Auth: httpapi.User, Handler: httpapi.JSON(a.timestampToEvent)},
 	}
 }
 
@@ -75,12 +77,12 @@ func (a *API) eventContext(ctx context.Context, caller httpapi.Caller, r *contex
 	if r.Limit != nil {
 		limit = min(*r.Limit, maxContext)
 	}
-	access, err := a.rooms.Access(ctx, caller.UserID, r.RoomID)
-	if err != nil {
-		return nil, err
+	room := f.MatchesRoom(string(r.RoomID))
+	matches := func(ev *rooms.StoredEvent) bool {
+		return room && f.Matches(ev.Type(), string(ev.Sender())) && f.MatchesURL(hasURL(ev))
 	}
-	around, err := a.rooms.Context(ctx, access, event.EventID(r.EventID), limit, func(ev *rooms.StoredEvent) bool {
-		return f.Matches(ev.Type(), string(ev.Sender())) && f.MatchesURL(hasURL(ev))
+	around, err := a.rooms.Context(ctx, caller.UserID, rooms.ContextQuery{
+		RoomID: r.RoomID, EventID: event.EventID(r.EventID), Limit: limit, Matches: matches,
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +96,7 @@ func (a *API) eventContext(ctx context.Context, caller httpapi.Caller, r *contex
 		return nil, err
 	}
 	answer.state, err = a.contextState(ctx, caller, around, f.LazyLoadMembers)
+	answer.state.events = slices.DeleteFunc(answer.state.events, func(ev *rooms.StoredEvent) bool { return !matches(ev) })
 	return answer, err
 }
 
@@ -129,4 +132,35 @@ func (a *API) contextState(ctx context.Context, caller httpapi.Caller, around *r
 	senders, err := a.rooms.Senders(ctx, shown)
 	list.events = append(list.events, senders...)
 	return list, err
+}
+
+type timestampRequest struct {
+	RoomID event.RoomID `path:"roomId"`
+	TS     int64        `query:"ts" required:"true"`
+	Dir    string       `query:"dir" required:"true"`
+}
+
+// Validate checks what needs no knowledge of the server.
+func (r *timestampRequest) Validate() error {
+	if r.Dir != "b" && r.Dir != "f" {
+		return matrixerr.InvalidParam("dir is b or f")
+	}
+	return nil
+}
+
+type timestampResponse struct {
+	EventID        event.EventID `json:"event_id"`
+	OriginServerTS int64         `json:"origin_server_ts"`
+}
+
+// timestampToEvent returns the event that is nearest to a time.
+//
+// GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event
+func (a *API) timestampToEvent(ctx context.Context, caller httpapi.Caller, r *timestampRequest) (*timestampResponse, error) {
+	ev, err := a.rooms.EventAt(ctx, caller.UserID, r.RoomID, r.TS, r.Dir == "b")
+	if err != nil {
+		return nil, err
+	}
+	return &timestampResponse{ev.ID(), ev.OriginServerTS()}, nil
 }

@@ -4,8 +4,13 @@ package clientapi_test
 
 import (
 	"fmt"
+	"math"
 	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/homeservertest"
 )
@@ -22,7 +27,8 @@ func TestContextIsWhatLiesAroundAnEvent(t *testing.T) {
 		bodies := func(r *homeservertest.Response, list string) string {
 			text := ""
 			for _, e := range r.Value(list).([]any) {
-				text += e.(object)["content"].(object)["body"].(string)
+				body, _ := e.(object)["content"].(object)["body"].(string)
+				text += body
 			}
 			return text
 		}
@@ -44,7 +50,7 @@ func TestContextIsWhatLiesAroundAnEvent(t *testing.T) {
 		}
 
 		s.Client().Get(path(ids[4], "")).Refused(401, "M_MISSING_TOKEN")
-		bob.Get(path(ids[4], "")).Refused(403, "M_FORBIDDEN")
+		bob.Get(path(ids[4], "")).Refused(404, "M_NOT_FOUND")
 		alice.Get(path("$none", "")).Refused(404, "M_NOT_FOUND")
 		alice.Get(path(ids[4], "?limit=-1")).Refused(400, "M_INVALID_PARAM")
 		alice.Get(path(ids[4], "?limit=x")).Refused(400, "M_INVALID_PARAM")
@@ -57,6 +63,113 @@ func TestContextIsWhatLiesAroundAnEvent(t *testing.T) {
 		bob.Post(roomPath(room, "/leave"), object{}).OK()
 		late := alice.Put(roomPath(room, "/send/m.room.message/late"), object{"msgtype": "m.text", "body": "late"}).OK().String("event_id")
 		bob.Get(path(late, "")).Refused(404, "M_NOT_FOUND")
+		// Around the last event that bob may see there is nothing later.
+		last := bob.Get(path(ids[8], "?limit=50")).OK()
+		if strings.Contains(string(last.Body), "late") || bodies(last, "events_before") != "76543210" {
+			t.Errorf("after leaving: %s", last.Body)
+		}
+		// An invitation that was declined is all that there is to see.
+		secret := createRoom(alice, object{"invite": []any{bob.UserID}})
+		invitation := alice.Get(roomPath(secret, "/state/m.room.member/"+url.PathEscape(bob.UserID)+"?format=event")).OK().String("event_id")
+		bob.Get(roomPath(secret, "/context/"+url.PathEscape(invitation))).Refused(404, "M_NOT_FOUND")
+		alice.Post(roomPath(room, "/ban"), object{"user_id": bob.UserID}).OK()
+		bob.Get(path(ids[4], "")).OK()
+		bob.Get(path(late, "")).Refused(404, "M_NOT_FOUND")
+	})
+}
+
+func TestContextThroughAFilter(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := c.publicRoom(c.bob, c.carol)
+		say(c.bob, room, "1", "b1")
+		id := say(c.alice, room, "1", "a1")
+		say(c.bob, room, "2", "b2")
+		say(c.alice, room, "2", "a2")
+		around := func(filter string) (all, state []string) {
+			var got struct {
+				Before []clientEvent `json:"events_before"`
+				After  []clientEvent `json:"events_after"`
+				State  []clientEvent `json:"state"`
+			}
+			c.alice.Get(in(room, "context", id) + "?limit=2&filter=" + url.QueryEscape(filter)).OK().JSON(&got)
+			for _, ev := range got.State {
+				state = append(state, ev.Type+*ev.StateKey)
+			}
+			return append(bodies(got.Before), bodies(got.After)...), state
+		}
+		if all, _ := around(`{"senders":["@bob:test.example"]}`); !slices.Equal(all, []string{"b1", "b2"}) {
+			t.Errorf("by sender: %v", all)
+		}
+		if _, state := around(`{"types":["m.room.name","m.room.member"],"lazy_load_members":true}`); len(state) != 2 || slices.Contains(state, "m.room.member@bob:test.example") {
+			t.Errorf("members who did not speak, or other state: %v", state)
+		}
+		if _, state := around(`{"types":["m.room.member","m.room.message"],"lazy_load_members":true}`); !slices.Contains(state, "m.room.member@bob:test.example") || slices.Contains(state, "m.room.member@carol:test.example") {
+			t.Errorf("members: %v", state)
+		}
+		if all, state := around(`{"not_rooms":["` + room + `"]}`); len(all)+len(state) != 0 {
+			t.Errorf("not this room: %v, %v", all, state)
+		}
+	})
+}
+
+func TestTheEventNearestToATime(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Now().UnixMilli())
+	clock := func() time.Time { return time.UnixMilli(now.Load()) }
+	homeservertest.Each(t, homeservertest.Options{Now: clock}, func(t *testing.T, s *homeservertest.Server) {
+		alice, bob := s.Register("alice"), s.Register("bob")
+		room := createRoom(alice, object{"preset": "public_chat", "initial_state": []any{
+			object{"type": "m.room.history_visibility", "state_key": "", "content": object{"history_visibility": "joined"}},
+		}})
+		start := now.Load()
+		var ids []string
+		for i := range 5 {
+			now.Store(start + int64(i+1)*1000)
+			ids = append(ids, say(alice, room, fmt.Sprint(i), "x"))
+		}
+		path := func(room, query string) string {
+			return "/_matrix/client/v1/rooms/" + url.PathEscape(room) + "/timestamp_to_event?" + query
+		}
+		at := func(ts int64, dir string) string { return path(room, fmt.Sprintf("ts=%d&dir=%s", ts, dir)) }
+		for _, q := range []struct {
+			ts   int64
+			dir  string
+			want int
+		}{{start + 1, "f", 0}, {start + 2000, "f", 1}, {start + 2000, "b", 1}, {start + 2001, "f", 2}, {start + 2999, "b", 1}, {start + 1<<40, "b", 4}, {math.MaxInt64, "b", 4}} {
+			alice.Get(at(q.ts, q.dir)).OK().Equal(fmt.Sprintf(`{"event_id":%q,"origin_server_ts":%d}`, ids[q.want], start+int64(q.want+1)*1000))
+		}
+		alice.Get(at(start+6000, "f")).Refused(404, "M_NOT_FOUND")
+		alice.Get(at(math.MaxInt64, "f")).Refused(404, "M_NOT_FOUND")
+		alice.Get(at(5, "b")).Refused(404, "M_NOT_FOUND")
+		alice.Get(at(math.MinInt64, "b")).Refused(404, "M_NOT_FOUND")
+		create := alice.Get(in(room, "state", "m.room.create") + "?format=event").OK().String("event_id")
+		if got := alice.Get(at(math.MinInt64, "f")).OK().String("event_id"); got != create {
+			t.Errorf("the first event is %s, not %s", got, create)
+		}
+
+		s.Client().Get(at(start, "f")).Refused(401, "M_MISSING_TOKEN")
+		bob.Get(at(start, "f")).Refused(403, "M_FORBIDDEN")
+		alice.Get(path("!none:test.example", "ts=1&dir=f")).Refused(403, "M_FORBIDDEN")
+		for query, code := range map[string]string{
+			"dir=f": "M_MISSING_PARAM", "ts=1": "M_MISSING_PARAM", "ts=x&dir=f": "M_INVALID_PARAM", "ts=1&dir=q": "M_INVALID_PARAM",
+		} {
+			alice.Get(path(room, query)).Refused(400, code)
+		}
+		// What bob may not see is passed over.
+		now.Add(1000)
+		bob.Post(in(room, "join"), object{}).OK()
+		joined := alice.Get(in(room, "state", "m.room.member", bob.UserID) + "?format=event").OK().String("event_id")
+		if got := bob.Get(at(start+1, "f")).OK().String("event_id"); got != joined {
+			t.Errorf("bob is shown %s, not his join %s", got, joined)
+		}
+		bob.Post(in(room, "leave"), object{}).OK()
+		now.Add(1000)
+		say(alice, room, "later", "x")
+		bob.Get(at(now.Load(), "f")).Refused(404, "M_NOT_FOUND")
+		alice.Post(in(room, "ban"), object{"user_id": bob.UserID}).OK()
+		if got := bob.Get(at(start+1, "f")).OK().String("event_id"); got != joined {
+			t.Errorf("banned, bob is shown %s", got)
+		}
 	})
 }
 

@@ -49,6 +49,90 @@ func TestH48AliasesPointToRoomsAndBelongToWhoMadeThem(t *testing.T) {
 	})
 }
 
+func TestADeletedAliasIsTakenOutOfTheRoomsState(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := createRoom(c.alice, object{"preset": "public_chat", "room_alias_name": "main"})
+		c.bob.Post(in(room, "join"), object{}).OK()
+		for _, alias := range []string{"#one:test.example", "#two:test.example"} {
+			c.bob.Put(aliasPath(alias), object{"room_id": room}).OK()
+		}
+		canonical := in(room, "state", "m.room.canonical_alias")
+		c.alice.Put(canonical, object{
+			"alias": "#main:test.example", "alt_aliases": []any{"#one:test.example", "#two:test.example"}, "x": 1,
+		}).OK()
+		c.alice.Do("DELETE", aliasPath("#one:test.example"), nil).OK()
+		c.alice.Get(canonical).OK().Equal(`{"alias":"#main:test.example","alt_aliases":["#two:test.example"],"x":1}`)
+		// Bob may delete his alias, but not change the state.
+		c.bob.Do("DELETE", aliasPath("#two:test.example"), nil).OK()
+		c.alice.Get(canonical).OK().Equal(`{"alias":"#main:test.example","alt_aliases":["#two:test.example"],"x":1}`)
+		c.alice.Do("DELETE", aliasPath("#main:test.example"), nil).OK()
+		c.alice.Get(canonical).OK().Equal(`{"alt_aliases":["#two:test.example"],"x":1}`)
+		// An alias that points elsewhere, or nowhere, is not one of the room's.
+		c.alice.Put(canonical, object{"alias": "#main:test.example"}).Refused(400, "M_BAD_ALIAS")
+		c.alice.Put(canonical, object{"alias": "nonsense"}).Refused(400, "M_INVALID_PARAM")
+	})
+}
+
+func TestAliasesAreForThoseInTheRoom(t *testing.T) {
+	eachChat(t, func(_ *testing.T, c *chat) {
+		room := c.publicRoom(c.bob)
+		for _, gone := range []func(){
+			func() { c.bob.Post(in(room, "leave"), object{}).OK() },
+			func() { c.alice.Post(in(room, "ban"), object{"user_id": c.bob.UserID}).OK() },
+		} {
+			gone()
+			c.bob.Put(aliasPath("#mine:test.example"), object{"room_id": room}).Refused(403, "M_FORBIDDEN")
+			c.bob.Get(roomPath(room, "/aliases")).Refused(403, "M_FORBIDDEN")
+			c.bob.Put(clientV3+"/directory/list/room/"+url.PathEscape(room), object{"visibility": "public"}).Refused(403, "M_FORBIDDEN")
+		}
+		c.server.Client().Put(clientV3+"/directory/list/room/"+url.PathEscape(room), object{}).Refused(401, "M_MISSING_TOKEN")
+		c.server.Client().Get(roomPath(room, "/aliases")).Refused(401, "M_MISSING_TOKEN")
+		c.server.Client().Do("DELETE", aliasPath("#x:test.example"), nil).Refused(401, "M_MISSING_TOKEN")
+		c.alice.Put(in(room, "state", "m.room.history_visibility", ""), object{"history_visibility": "world_readable"}).OK()
+		c.bob.Get(roomPath(room, "/aliases")).OK().Equal(`{"aliases":[]}`)
+		c.bob.Get(roomPath("!none:test.example", "/aliases")).Refused(403, "M_FORBIDDEN")
+	})
+}
+
+func TestTheRoomDirectoryIsPagedInBothDirections(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		for i := range 7 {
+			createRoom(c.alice, object{"visibility": "public", "name": fmt.Sprint(i)})
+		}
+		page := func(since string) (names, next, prev string) {
+			r := c.server.Client().Get(clientV3 + "/publicRooms?limit=3&since=" + since).OK()
+			for _, room := range r.Value("chunk").([]any) {
+				names += room.(object)["name"].(string)
+			}
+			if r.Value("total_room_count_estimate") != 7.0 {
+				t.Errorf("total of %s", r.Body)
+			}
+			return names, r.String("next_batch"), r.String("prev_batch")
+		}
+		first, next, prev := page("")
+		second, next2, prev2 := page(next)
+		third, next3, prev3 := page(next2)
+		if first+second+third != "6543210" || prev != "" || next3 != "" {
+			t.Errorf("pages %s, %s and %s, before %q, behind %q", first, second, third, prev, next3)
+		}
+		if again, _, _ := page(prev3); again != second {
+			t.Errorf("before the third page comes %s", again)
+		}
+		again, nextAgain, prevAgain := page(prev2)
+		if again != first || prevAgain != "" {
+			t.Errorf("before the second page comes %s, before that %q", again, prevAgain)
+		}
+		if names, _, _ := page(nextAgain); names != second {
+			t.Errorf("behind the first page comes %s", names)
+		}
+		for _, since := range []string{"n", "n_", "x1_1", "n1_x", "n99999999999999999999_1"} {
+			c.alice.Get(clientV3+"/publicRooms?since="+since).Refused(400, "M_INVALID_PARAM")
+		}
+		c.alice.Get(clientV3+"/publicRooms?server=other.example").Refused(404, "M_NOT_FOUND")
+		c.alice.Get(clientV3 + "/publicRooms?limit=1099511627776&server=test.example").OK()
+	})
+}
+
 func TestTheRoomDirectoryHasWhatItsOwnersPutThere(t *testing.T) {
 	homeservertest.Each(t, homeservertest.Options{}, func(t *testing.T, s *homeservertest.Server) {
 		alice, bob := s.Register("alice"), s.Register("bob")

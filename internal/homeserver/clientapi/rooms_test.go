@@ -317,6 +317,7 @@ func TestH52HiddenEventsLookLikeAbsentOnes(t *testing.T) {
 		var bodies []string
 		for _, path := range []string{
 			in(room, "event", id), in(room, "event", "$nothing"), in(other, "event", id), in("!nothing:test.example", "event", id),
+			in(room, "context", id), in(room, "context", "$nothing"), in(other, "context", id), in("!nothing:test.example", "context", id),
 		} {
 			bodies = append(bodies, string(c.bob.Get(path).Refused(404, "M_NOT_FOUND").Body))
 		}

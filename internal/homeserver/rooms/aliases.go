@@ -4,9 +4,11 @@ package rooms
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
@@ -72,10 +74,13 @@ func (s *Service) mayChange(ctx context.Context, user event.UserID, info *Info, 
 	return nil
 }
 
+// maxAliases is how many aliases a room may have.
+const maxAliases = 1000
+
 // AddAlias makes alias point to a room that user is in.
 //
-// Errors that clients see: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN, 409
-// M_UNKNOWN if the alias exists.
+// Errors that clients see: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN,
+// M_RESOURCE_LIMIT_EXCEEDED, 409 M_UNKNOWN if the alias exists.
 func (s *Service) AddAlias(ctx context.Context, user event.UserID, alias event.RoomAlias, room event.RoomID) error {
 	if err := s.checkLocalAlias(alias); err != nil {
 		return err
@@ -91,6 +96,13 @@ func (s *Service) AddAlias(ctx context.Context, user event.UserID, alias event.R
 	if !ok || m.Membership != Join {
 		return errNotInRoom()
 	}
+	others, err := s.store.AliasesOf(ctx, info.NID)
+	if err != nil {
+		return fmt.Errorf("read aliases: %w", err)
+	}
+	if len(others) >= maxAliases {
+		return matrixerr.New(http.StatusForbidden, matrixerr.CodeResourceLimitExceeded, "the room has too many aliases")
+	}
 	row := store.Alias{Alias: string(alias), RoomNID: info.NID, Creator: string(user), CreatedTS: s.millis()}
 	err = s.store.AddAlias(ctx, row)
 	if errors.Is(err, store.ErrAliasTaken) {
@@ -103,7 +115,8 @@ func (s *Service) AddAlias(ctx context.Context, user event.UserID, alias event.R
 }
 
 // DeleteAlias deletes an alias. Its creator may, who may set the canonical
-// alias of its room, and an administrator of the server.
+// alias of its room, and an administrator of the server. Where the user may,
+// the room's state stops naming it.
 //
 // Errors that clients see: M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN.
 func (s *Service) DeleteAlias(ctx context.Context, user event.UserID, admin bool, alias event.RoomAlias) error {
@@ -117,11 +130,11 @@ func (s *Service) DeleteAlias(ctx context.Context, user event.UserID, admin bool
 	if err != nil {
 		return fmt.Errorf("read alias: %w", err)
 	}
+	info, err := s.RoomByNID(ctx, owner.RoomNID)
+	if err != nil {
+		return err
+	}
 	if owner.Creator != string(user) && !admin {
-		info, err := s.RoomByNID(ctx, owner.RoomNID)
-		if err != nil {
-			return err
-		}
 		if err := s.mayNameRoom(ctx, user, info); err != nil {
 			return err
 		}
@@ -133,7 +146,52 @@ func (s *Service) DeleteAlias(ctx context.Context, user event.UserID, admin bool
 	if err != nil {
 		return fmt.Errorf("delete alias: %w", err)
 	}
-	return nil
+	return s.withdrawAlias(ctx, user, info, string(alias))
+}
+
+// withdrawAlias takes a deleted alias out of the room's canonical aliases, if
+// it is there and user may.
+func (s *Service) withdrawAlias(ctx context.Context, user event.UserID, info *Info, alias string) error {
+	state, err := s.CurrentState(ctx, info.NID)
+	if err != nil {
+		return err
+	}
+	ev, err := state.Event(ctx, event.StateKey{Type: typeCanonicalAlias})
+	if err != nil || ev == nil || !slices.Contains(aliasesIn(ev.Content()), alias) {
+		return err
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(ev.Content(), &fields); err != nil {
+		return fmt.Errorf("decode canonical alias: %w", err)
+	}
+	content, _ := event.ParseObject(ev.Content())
+	if main, _ := content.String("alias"); main == alias {
+		delete(fields, "alias")
+	}
+	others := []string{}
+	raw, _ := content.Get("alt_aliases")
+	event.EachElement(raw, func(value []byte) bool {
+		if other, ok := event.StringValue(value); ok && other != alias {
+			others = append(others, other)
+		}
+		return true
+	})
+	delete(fields, "alt_aliases")
+	if len(others) > 0 {
+		if fields["alt_aliases"], err = json.Marshal(others); err != nil {
+			return fmt.Errorf("encode aliases: %w", err)
+		}
+	}
+	changed, err := json.Marshal(fields)
+	if err != nil {
+		return fmt.Errorf("encode aliases: %w", err)
+	}
+	key := ""
+	_, err = s.Send(ctx, SendRequest{RoomID: info.ID, Sender: user, Type: typeCanonicalAlias, StateKey: &key, Content: changed})
+	if matrixerr.Is(err, matrixerr.CodeForbidden) {
+		return nil
+	}
+	return err
 }
 
 func errAliasNotFound() error { return matrixerr.NotFound("room alias not found") }

@@ -4,8 +4,12 @@ package rooms
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // Around is an event and what lies around it.
@@ -21,22 +25,39 @@ type Around struct {
 	State *StateView
 }
 
-// Context returns an event of the room with up to limit visible events around it.
+// ContextQuery asks for an event and up to Limit visible events around it.
+type ContextQuery struct {
+	RoomID  event.RoomID
+	EventID event.EventID
+	Limit   int
+	// Matches says which events around it are wanted; nil for all.
+	Matches func(*StoredEvent) bool
+}
+
+// Context returns an event of a room with those around it.
 //
-// Errors that clients see: M_FORBIDDEN, M_NOT_FOUND.
-func (s *Service) Context(ctx context.Context, a *Access, id event.EventID, limit int, matches func(*StoredEvent) bool) (*Around, error) {
-	ev, membership, err := s.VisibleEvent(ctx, a.User, a.ID, id)
+// Errors that clients see: M_NOT_FOUND, the same whether the event is hidden,
+// in another room or nowhere.
+func (s *Service) Context(ctx context.Context, user event.UserID, q ContextQuery) (*Around, error) {
+	ev, membership, err := s.VisibleEvent(ctx, user, q.RoomID, q.EventID)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.Access(ctx, user, q.RoomID)
+	if matrixerr.Is(err, matrixerr.CodeForbidden) {
+		err = errEventNotFound() // an invitation, say: there is nothing around it for them
+	}
 	if err != nil {
 		return nil, err
 	}
 	around := &Around{Event: ev, Membership: membership}
 	before := ev.StreamPos - 1
-	back, err := s.Messages(ctx, a, MessagesQuery{From: &before, Backwards: true, Limit: limit / 2, Matches: matches})
+	back, err := s.Messages(ctx, a, MessagesQuery{From: &before, Backwards: true, Limit: q.Limit / 2, Matches: q.Matches})
 	if err != nil {
 		return nil, err
 	}
 	after := ev.StreamPos
-	forth, err := s.Messages(ctx, a, MessagesQuery{From: &after, Limit: limit - limit/2, Matches: matches})
+	forth, err := s.Messages(ctx, a, MessagesQuery{From: &after, Limit: q.Limit - q.Limit/2, Matches: q.Matches})
 	if err != nil {
 		return nil, err
 	}
@@ -52,4 +73,50 @@ func (s *Service) Context(ctx context.Context, a *Access, id event.EventID, limi
 	}
 	around.State, err = s.StateAfter(ctx, last)
 	return around, err
+}
+
+// timeStep is how many events are looked at in one go for one that is visible.
+const timeStep = 32
+
+// EventAt returns the visible event of a room that is nearest to a time in
+// milliseconds since 1970, at it or after it or, backwards, before it. Of
+// events that are hidden from the user it looks at maxScan at most.
+//
+// Errors that clients see: M_FORBIDDEN, M_NOT_FOUND.
+func (s *Service) EventAt(ctx context.Context, user event.UserID, room event.RoomID, ts int64, isBackwards bool) (*StoredEvent, error) {
+	a, err := s.Access(ctx, user, room)
+	if err != nil {
+		return nil, err
+	}
+	q := store.TimeQuery{RoomNID: a.NID, TS: ts, EventNID: math.MinInt64, Limit: timeStep}
+	if isBackwards {
+		q.Backwards, q.EventNID = true, math.MaxInt64
+	}
+	for scanned := 0; scanned < maxScan; scanned += timeStep {
+		rows, err := s.store.EventsByTime(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("read events by time: %w", err)
+		}
+		nids := make([]int64, len(rows))
+		for i, r := range rows {
+			nids[i] = r.NID
+		}
+		events, err := s.EventsByNID(ctx, nids)
+		if err != nil {
+			return nil, err
+		}
+		seen, err := s.Visible(ctx, user, events)
+		if err != nil {
+			return nil, err
+		}
+		if len(seen) > 0 {
+			return seen[0], nil
+		}
+		if len(rows) < timeStep {
+			break
+		}
+		last := rows[len(rows)-1]
+		q.TS, q.EventNID = last.TS, last.NID
+	}
+	return nil, matrixerr.NotFound("there is no event in that direction")
 }
