@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/foyer-matrix/foyer/internal/homeserver/adminapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/clientapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/config"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
@@ -27,9 +26,8 @@ const endpointsFile = "../../docs/homeserver-endpoints.md"
 func TestEndpointReference(t *testing.T) {
 	c := config.Default()
 	c.WellKnown.Enabled = true
-	c.Registration.SharedSecretFile = "secret"
 	s := &Server{config: c, metrics: newRegistry()}
-	s.services = &services{api: clientapi.New(clientapi.Options{Config: &s.config}), admin: adminapi.New(nil)}
+	s.services = &services{api: clientapi.New(clientapi.Options{Config: &s.config})}
 	var b strings.Builder
 	b.WriteString("# Endpoints of the homeserver\n" +
 		"Generated from the route tables by `go test ./internal/homeserver -run TestEndpointReference -update`; do not edit.\n\n" +

@@ -25,10 +25,7 @@ import (
 //
 // Every flow here has a single stage, so a session has no progress to keep: it
 // is a signed note of the operation and its end, which any replica can check
-// and which a flood of first requests cannot fill a table with. It need not
-// end with its first success either: the proof of a stage comes in the same
-// request as what it allows, and what must count once (a registration token)
-// is spent in the transaction that it allows.
+// and which a flood of first requests cannot fill a table with.
 
 // Auth is the auth object of a request.
 type Auth struct {
@@ -106,42 +103,31 @@ func (s *Service) challenge(session string, stages map[string]stage, reason *mat
 	return e
 }
 
+// newInteraction returns a session: its end, a nonce, and a signature of both
+// and the operation.
 func (s *Service) newInteraction(operation string) string {
-	return s.newNote(operation, sessionLife)
-}
-
-func (s *Service) validInteraction(session, operation string) bool {
-	_, ok := s.readNote(session, operation)
-	return ok
-}
-
-// newNote returns a signed note for a purpose: its end, a nonce, and a
-// signature of both and the purpose.
-func (s *Service) newNote(purpose string, life time.Duration) string {
-	head := binary.BigEndian.AppendUint64(nil, uint64(s.Now().Add(life).UnixMilli()))
+	head := binary.BigEndian.AppendUint64(nil, uint64(s.Now().Add(sessionLife).Unix()))
 	head = append(head, randomText(6)...)
-	return base64.RawURLEncoding.EncodeToString(append(head, s.signNote(head, purpose)...))
+	return base64.RawURLEncoding.EncodeToString(append(head, s.signInteraction(head, operation)...))
 }
 
-const noteHead = 8 + 8 // time and nonce
+const interactionHead = 8 + 8 // time and nonce
 
-func (s *Service) signNote(head []byte, purpose string) []byte {
+func (s *Service) signInteraction(head []byte, operation string) []byte {
 	mac := hmac.New(sha256.New, s.Secret)
 	mac.Write(head)
-	mac.Write([]byte(purpose))
+	mac.Write([]byte(operation))
 	return mac.Sum(nil)[:16]
 }
 
-// readNote returns when a note ends, and whether it is one for this purpose
-// that has not ended.
-func (s *Service) readNote(note, purpose string) (ends time.Time, ok bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(note)
-	if err != nil || len(raw) != noteHead+16 {
-		return ends, false
+func (s *Service) validInteraction(session, operation string) bool {
+	raw, err := base64.RawURLEncoding.DecodeString(session)
+	if err != nil || len(raw) != interactionHead+16 {
+		return false
 	}
-	head, signature := raw[:noteHead], raw[noteHead:]
-	ends = time.UnixMilli(int64(binary.BigEndian.Uint64(head)))
-	return ends, hmac.Equal(signature, s.signNote(head, purpose)) && s.Now().Before(ends)
+	head, signature := raw[:interactionHead], raw[interactionHead:]
+	end := time.Unix(int64(binary.BigEndian.Uint64(head)), 0)
+	return hmac.Equal(signature, s.signInteraction(head, operation)) && s.Now().Before(end)
 }
 
 // Confirm makes the user prove who they are, by password, before operation is

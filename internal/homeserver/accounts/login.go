@@ -4,10 +4,10 @@ package accounts
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
@@ -15,21 +15,12 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// Login is a sign-in.
+// Login is a sign-in by password.
 type Login struct {
 	// User is a user id or a local part.
 	User, Password string
-	// Token, if not empty, is a login token in place of User and Password.
-	Token  string
-	Device NewDevice
-}
-
-// NewDevice is the device that a sign-in is for.
-type NewDevice struct {
-	// ID of an existing device: it is used again; empty: a new one.
-	ID, Name string
-	// Refresh makes the access token one that ends and can be refreshed.
-	Refresh bool
+	// DeviceID of an existing device is used again; empty: a new one.
+	DeviceID, DeviceName string
 	// Caller tells where the request comes from.
 	Caller httpapi.Caller
 }
@@ -39,74 +30,58 @@ type Session struct {
 	UserID      event.UserID
 	DeviceID    string
 	AccessToken string
-	// RefreshToken is empty when the access token does not end.
-	RefreshToken string
-	// Expires is how long the access token lasts; 0: for ever.
-	Expires time.Duration
 }
 
 const (
 	// maxDevices bounds the devices of one account: each costs every member
-	// of its encrypted rooms a key. A sign-in beyond it replaces the device
-	// that was not used for longest, so that nobody is ever shut out.
+	// of its encrypted rooms a key.
 	maxDevices    = 1000
 	maxDeviceID   = 255
 	maxDeviceName = 100
 )
 
-// Login checks the password or the token and starts a session.
+// Login checks the password and starts a session.
 //
 // Errors for clients: M_FORBIDDEN, the same for a wrong password and a user
-// that does not exist; M_USER_DEACTIVATED; M_USER_LOCKED; M_LIMIT_EXCEEDED
-// when the account is guessed at too often, from wherever; M_INVALID_PARAM
-// for a bad device id; M_FORBIDDEN for one that is the name of a
-// cross-signing key, because a signature by the device could pass for one by
-// the key.
+// that does not exist; M_USER_DEACTIVATED; M_LIMIT_EXCEEDED when the account
+// is guessed at too often, from wherever; M_INVALID_PARAM for a bad device id;
+// M_FORBIDDEN for one that is the name of a cross-signing key, because a
+// signature by the device could pass for one by the key.
 func (s *Service) Login(ctx context.Context, l Login) (*Session, error) {
-	if err := checkDevice(l.Device.ID); err != nil {
+	if err := checkDevice(l.DeviceID); err != nil {
 		return nil, err
 	}
-	u, err := s.identify(ctx, l)
+	id := s.userOf(l.User)
+	// The route counts addresses; this counts the account that is guessed at.
+	if id != "" {
+		if wait := s.Limiter.Take(httpapi.LimitLogin, string(id)); wait > 0 {
+			return nil, matrixerr.LimitExceeded(wait)
+		}
+	}
+	u, err := s.checkPassword(ctx, id, l.Password)
 	if err != nil {
 		return nil, err
 	}
-	if u.Is(store.UserLocked) {
-		return nil, matrixerr.UserLocked()
-	}
-	taken, err := s.Store.IsCrossSigningKey(ctx, u.ID, l.Device.ID)
+	taken, err := s.Store.IsCrossSigningKey(ctx, u.ID, l.DeviceID)
 	if err != nil {
 		return nil, err
 	}
 	if taken {
 		return nil, matrixerr.Forbidden("this device id is the name of a cross-signing key")
 	}
-	session, started := s.newSession(u.ID, l.Device)
-	if l.Token != "" {
-		session.LoginToken = hashOf(l.Token)
-	}
-	if session.Evict, err = s.Store.DevicesBeyond(ctx, u.ID, session.DeviceID, maxDevices-1); err != nil {
+	n, err := s.Store.CountDevices(ctx, u.ID)
+	if err != nil {
 		return nil, err
 	}
-	err = s.Store.StartSession(ctx, session)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errForbidden() // somebody else used the token meanwhile
+	if n >= maxDevices {
+		return nil, matrixerr.New(http.StatusForbidden, matrixerr.CodeResourceLimitExceeded,
+			"this account has too many devices; sign out of some")
 	}
-	return started, err
-}
-
-// identify finds out whom the sign-in is for.
-func (s *Service) identify(ctx context.Context, l Login) (store.User, error) {
-	if l.Token != "" {
-		return s.loginTokenUser(ctx, l.Token)
+	session, token := s.newSession(u.ID, l.DeviceID, l.DeviceName, l.Caller)
+	if err := s.Store.StartSession(ctx, session); err != nil {
+		return nil, err
 	}
-	id := s.userOf(l.User)
-	// The route counts addresses; this counts the account that is guessed at.
-	if id != "" {
-		if wait := s.Limiter.Take(httpapi.LimitLogin, string(id)); wait > 0 {
-			return store.User{}, matrixerr.LimitExceeded(wait)
-		}
-	}
-	return s.checkPassword(ctx, id, l.Password)
+	return &Session{UserID: id, DeviceID: session.DeviceID, AccessToken: token}, nil
 }
 
 // userOf completes a local part to a user id, as sign-in forms take both.
@@ -152,33 +127,26 @@ func checkDevice(id string) error {
 	return nil
 }
 
-// newSession makes a device and its tokens; the store keeps only their hashes.
-func (s *Service) newSession(user string, d NewDevice) (store.Session, *Session) {
-	if d.ID == "" {
-		d.ID = newDeviceID()
+// newSession makes a device and its access token; the store keeps only the
+// token's hash.
+func (s *Service) newSession(user, device, name string, c httpapi.Caller) (session store.Session, token string) {
+	if device == "" {
+		device = newDeviceID()
 	}
-	if len(d.Name) > maxDeviceName {
-		d.Name = strings.ToValidUTF8(d.Name[:maxDeviceName], "")
+	if len(name) > maxDeviceName {
+		name = strings.ToValidUTF8(name[:maxDeviceName], "")
 	}
-	started := &Session{UserID: event.UserID(user), DeviceID: d.ID, AccessToken: newToken()}
+	token = "foyer_" + randomText(32)
+	hash := sha256.Sum256([]byte(token))
 	now := s.nowTS()
-	session := store.Session{
+	return store.Session{
 		Device: store.Device{
-			UserID: user, DeviceID: d.ID, DisplayName: d.Name,
-			CreatedTS: now, LastSeenTS: now, LastSeenIP: addressText(d.Caller.Address), UserAgent: d.Caller.UserAgent,
+			UserID: user, DeviceID: device, DisplayName: name,
+			CreatedTS: now, LastSeenTS: now, LastSeenIP: addressText(c.Address),
 		},
-		TokenHash: hashOf(started.AccessToken),
-	}
-	if d.Refresh {
-		started.RefreshToken, started.Expires = newToken(), accessTokenLife
-		session.RefreshHash = hashOf(started.RefreshToken)
-		session.ExpiresTS = now + accessTokenLife.Milliseconds()
-	}
-	return session, started
+		TokenHash: hash[:],
+	}, token
 }
-
-// newToken returns a secret that says where it is from, for scanners of leaks.
-func newToken() string { return "foyer_" + randomText(32) }
 
 // Logout ends the caller's session and deletes its device.
 func (s *Service) Logout(ctx context.Context, c httpapi.Caller) error {
@@ -187,9 +155,13 @@ func (s *Service) Logout(ctx context.Context, c httpapi.Caller) error {
 
 // LogoutAll deletes all devices of the caller.
 func (s *Service) LogoutAll(ctx context.Context, c httpapi.Caller) error {
-	ids, err := s.deviceIDs(ctx, c.UserID, "")
+	devices, err := s.Store.Devices(ctx, string(c.UserID))
 	if err != nil {
 		return err
+	}
+	ids := make([]string, len(devices))
+	for i, d := range devices {
+		ids[i] = d.DeviceID
 	}
 	return s.Store.DeleteDevices(ctx, string(c.UserID), ids)
 }

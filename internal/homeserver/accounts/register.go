@@ -4,6 +4,7 @@ package accounts
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,12 +23,13 @@ type Registration struct {
 	// Localpart of the user id; nil: one is made up.
 	Localpart *string
 	Password  string
-	// Device is the first device.
-	Device NewDevice
-	// NoSession leaves out the device and its tokens.
+	// DeviceID and DeviceName are of the first device.
+	DeviceID, DeviceName string
+	// NoSession leaves out the device and the access token.
 	NoSession bool
 	// Auth is the client's auth object, nil in its first request.
-	Auth *Auth
+	Auth   *Auth
+	Caller httpapi.Caller
 }
 
 // registerOperation is what a registration's interactive authentication is bound to.
@@ -40,8 +42,8 @@ const registerOperation = "register"
 // M_USER_IN_USE, M_WEAK_PASSWORD, 401 with the flows that have to be completed,
 // M_LIMIT_EXCEEDED.
 func (s *Service) Register(ctx context.Context, r Registration) (*Session, error) {
-	if err := s.checkRegistrationOpen(); err != nil {
-		return nil, err
+	if s.Registration != config.RegistrationOpen && s.Registration != config.RegistrationToken {
+		return nil, matrixerr.Forbidden("registration is closed on this server")
 	}
 	localpart := strings.ToLower(newDeviceID())
 	if r.Localpart != nil {
@@ -54,53 +56,37 @@ func (s *Service) Register(ctx context.Context, r Registration) (*Session, error
 	if err := CheckPassword(r.Password); err != nil && (r.Auth != nil || r.Password != "") {
 		return nil, err
 	}
-	if err := checkDevice(r.Device.ID); err != nil {
+	if err := checkDevice(r.DeviceID); err != nil {
 		return nil, err
 	}
-	n := newAccount{user: store.User{ID: string(id), CreatedTS: s.nowTS()}, displayName: id.Localpart()}
-	stages := s.registrationStages(ctx, &n)
-	if err := s.interact(r.Auth, registerOperation, stages); err != nil {
+	if err := s.interact(r.Auth, registerOperation, s.registrationStages()); err != nil {
 		return nil, err
 	}
-	if wait := s.Limiter.Take(httpapi.LimitRegistration, addressText(r.Device.Caller.Address)); wait > 0 {
+	if wait := s.Limiter.Take(httpapi.LimitRegistration, addressText(r.Caller.Address)); wait > 0 {
 		return nil, matrixerr.LimitExceeded(wait)
 	}
-	if n.user.Password, err = s.hasher.hash(ctx, r.Password); err != nil {
-		return nil, err
-	}
-	if !r.NoSession {
-		n.device = &r.Device
-	}
-	session, err := s.createUser(ctx, n)
-	if errors.Is(err, store.ErrSpent) {
-		return nil, s.challenge(s.newInteraction(registerOperation), stages, errBadRegistrationToken())
-	}
-	return session, err
-}
-
-// newAccount is an account that is about to be created.
-type newAccount struct {
-	user        store.User
-	displayName string
-	device      *NewDevice // nil: no session
-	conditions  []store.Condition
-}
-
-// createUser stores the account, with a display name, which clients expect a
-// new user to have. It returns store.ErrSpent if a condition fails.
-func (s *Service) createUser(ctx context.Context, n newAccount) (*Session, error) {
-	name, err := json.Marshal(n.displayName)
+	hash, err := s.hasher.hash(ctx, r.Password)
 	if err != nil {
 		return nil, err
 	}
-	result := &Session{UserID: event.UserID(n.user.ID)}
-	u := store.NewUser{User: n.user, Profile: []store.ProfileField{{Name: FieldDisplayName, Value: name}}, Conditions: n.conditions}
-	if n.device != nil {
-		var started store.Session
-		started, result = s.newSession(n.user.ID, *n.device)
-		u.Session = &started
+	return s.createUser(ctx, store.User{ID: string(id), Password: hash, CreatedTS: s.nowTS()}, r)
+}
+
+// createUser stores the account with the display name that clients expect a
+// new user to have: the local part.
+func (s *Service) createUser(ctx context.Context, u store.User, r Registration) (*Session, error) {
+	id := event.UserID(u.ID)
+	name, err := json.Marshal(id.Localpart())
+	if err != nil {
+		return nil, err
 	}
-	err = s.Store.CreateUser(ctx, u)
+	result := &Session{UserID: id}
+	var session *store.Session
+	if !r.NoSession {
+		started, token := s.newSession(u.ID, r.DeviceID, r.DeviceName, r.Caller)
+		session, result.DeviceID, result.AccessToken = &started, started.DeviceID, token
+	}
+	err = s.Store.CreateUser(ctx, u, []store.ProfileField{{Name: FieldDisplayName, Value: name}}, session)
 	if errors.Is(err, store.ErrExists) {
 		return nil, userInUse()
 	}
@@ -135,21 +121,18 @@ func (s *Service) newUserID(ctx context.Context, localpart string) (event.UserID
 	return id, nil
 }
 
-// registrationStages is what a client has to complete to register. A token
-// that counts its uses is used up with the account n, not before.
-func (s *Service) registrationStages(ctx context.Context, n *newAccount) map[string]stage {
+// registrationStages is what a client has to complete to register.
+func (s *Service) registrationStages() map[string]stage {
 	if s.Registration == config.RegistrationOpen {
 		return map[string]stage{stageDummy: func(*Auth) error { return nil }}
 	}
 	return map[string]stage{stageToken: func(a *Auth) error {
-		if s.configuredToken(a.Token) {
-			return nil
+		for _, t := range s.RegistrationTokens {
+			if subtle.ConstantTimeCompare([]byte(t), []byte(a.Token)) == 1 {
+				return nil
+			}
 		}
-		if err := s.checkRegistrationToken(ctx, a.Token); err != nil {
-			return err
-		}
-		n.conditions = []store.Condition{store.SpendRegistrationToken(a.Token, s.nowTS())}
-		return nil
+		return matrixerr.Forbidden("invalid registration token")
 	}}
 }
 
@@ -185,7 +168,7 @@ func (s *Service) ensureAdmin(ctx context.Context, a config.Admin) error {
 			return err
 		}
 	}
-	_, err = s.createUser(ctx, newAccount{user: u, displayName: a.Localpart})
+	_, err = s.createUser(ctx, u, Registration{NoSession: true})
 	if matrixerr.Is(err, matrixerr.CodeUserInUse) {
 		return nil // another replica was faster
 	}

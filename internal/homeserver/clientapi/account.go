@@ -61,11 +61,7 @@ type deactivateResponse struct {
 // POST /_matrix/client/v3/account/deactivate
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate
 func (a *API) deactivate(ctx context.Context, caller httpapi.Caller, r *deactivateRequest) (*deactivateResponse, error) {
-	operation := "account/deactivate"
-	if r.Erase {
-		operation += " and erase"
-	}
-	if err := a.accounts.Confirm(ctx, caller.UserID, operation, r.Auth); err != nil {
+	if err := a.accounts.Confirm(ctx, caller.UserID, "account/deactivate", r.Auth); err != nil {
 		return nil, err
 	}
 	// There is no identity server from which anything would have to be removed.

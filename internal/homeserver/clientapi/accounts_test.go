@@ -67,7 +67,7 @@ func TestLoginIdentifiers(t *testing.T) {
 		{"a user id", passwordLogin("@alice:test.example", homeservertest.Password), 200, ""},
 		{"the deprecated form", object{"type": "m.login.password", "user": "alice", "password": homeservertest.Password}, 200, ""},
 		{"H15 an unknown type", object{"type": "m.login.magic"}, http.StatusBadRequest, "M_UNKNOWN"},
-		{"H15 a type that is not offered", object{"type": "m.login.sso"}, http.StatusBadRequest, "M_UNKNOWN"},
+		{"H15 a type that is not offered", object{"type": "m.login.token", "token": "x"}, http.StatusBadRequest, "M_UNKNOWN"},
 		{"no type", object{}, http.StatusBadRequest, "M_MISSING_PARAM"},
 		{"no password", object{"type": "m.login.password", "user": "alice"}, http.StatusBadRequest, "M_MISSING_PARAM"},
 		{"no user", object{"type": "m.login.password", "password": "x"}, http.StatusBadRequest, "M_MISSING_PARAM"},

@@ -48,7 +48,7 @@ func New(o Options) *API {
 
 // Routes returns every endpoint.
 func (a *API) Routes() []httpapi.Route {
-	return refuseSuspended(slices.Concat(
+	return slices.Concat(
 		a.versionRoutes(),
 		a.wellKnownRoutes(),
 		a.capabilityRoutes(),
@@ -58,7 +58,6 @@ func (a *API) Routes() []httpapi.Route {
 		a.whoamiRoutes(),
 		a.deviceRoutes(),
 		a.accountRoutes(),
-		a.adminAccountRoutes(),
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.keyRoutes(),
@@ -86,5 +85,5 @@ func (a *API) Routes() []httpapi.Route {
 		a.accountDataRoutes(),
 		a.tagRoutes(),
 		a.pushRuleRoutes(),
-	))
+	)
 }

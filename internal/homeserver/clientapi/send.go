@@ -5,7 +5,6 @@ package clientapi
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -83,15 +82,6 @@ func (a *API) redact(ctx context.Context, caller httpapi.Caller, r *redactReques
 	t, err := txn(caller, r.TxnID, "redact", string(r.RoomID), string(r.EventID))
 	if err != nil {
 		return nil, err
-	}
-	if caller.Suspended {
-		ev, _, err := a.rooms.VisibleEvent(ctx, caller.UserID, r.RoomID, r.EventID)
-		if err != nil {
-			return nil, err
-		}
-		if ev.Sender() != caller.UserID {
-			return nil, matrixerr.New(http.StatusForbidden, matrixerr.CodeUserSuspended, "a suspended user may only redact what they sent")
-		}
 	}
 	return sent(a.rooms.Redact(ctx, rooms.RedactRequest{
 		RoomID: r.RoomID, Sender: caller.UserID, EventID: r.EventID, Reason: r.Reason, Txn: t,

@@ -134,11 +134,8 @@ func (rt *Router) handle(x *exchange) error {
 	return route.Handler(&x.recorder, &Request{
 		Request: x.request.WithContext(ctx), Caller: x.caller, Route: route, params: params,
 		again: func(ctx context.Context) error {
-			caller, err := rt.options.Authenticator.Authenticate(ctx, accessToken(x.request))
-			if err != nil {
-				return err
-			}
-			return admit(route, caller)
+			_, err := rt.options.Authenticator.Authenticate(ctx, accessToken(x.request))
+			return err
 		},
 	})
 }
@@ -169,27 +166,11 @@ func (rt *Router) authenticate(ctx context.Context, x *exchange) error {
 	}
 	caller.Address, caller.UserAgent = x.caller.Address, x.caller.UserAgent
 	x.caller = caller
-	if err := admit(x.route, caller); err != nil {
-		return err
+	if x.route.Auth == Admin && !caller.Admin {
+		return matrixerr.Forbidden("only server administrators may do this")
 	}
 	rt.options.Authenticator.Seen(caller)
 	return nil
-}
-
-// admit says whether the caller may use the route at all.
-// https://spec.matrix.org/v1.19/client-server-api/#account-locking
-// https://spec.matrix.org/v1.19/client-server-api/#account-suspension
-func admit(route *Route, c Caller) error {
-	switch {
-	case c.Locked && !route.WhileLocked:
-		return matrixerr.UserLocked()
-	case c.Suspended && route.NotSuspended:
-		return matrixerr.New(http.StatusForbidden, matrixerr.CodeUserSuspended, "this account is suspended and cannot do this")
-	case route.Auth == Admin && !c.Admin:
-		return matrixerr.Forbidden("only server administrators may do this")
-	default:
-		return nil
-	}
 }
 
 // printable returns s without what could confuse a log or a database.

@@ -155,12 +155,6 @@ func UnknownToken(softLogout bool) *Error {
 	return e
 }
 
-// UserLocked is 401 M_USER_LOCKED: an administrator locked the account. The
-// client keeps its keys, because the account may be unlocked.
-func UserLocked() *Error {
-	return New(http.StatusUnauthorized, CodeUserLocked, "this account is locked").With("soft_logout", true)
-}
-
 // LimitExceeded is 429 M_LIMIT_EXCEEDED; trying again makes sense after wait.
 func LimitExceeded(wait time.Duration) *Error {
 	e := New(http.StatusTooManyRequests, CodeLimitExceeded, "too many requests")

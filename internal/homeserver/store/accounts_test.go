@@ -27,15 +27,13 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		storetest.Start(context.Background(), t, s)
 		alice := store.User{ID: "@alice:test.example", Password: "hash", Flags: store.UserAdmin, CreatedTS: 5}
 		first := session(alice.ID, "PHONE", "one")
-		if err := s.CreateUser(ctx, store.NewUser{
-			User: alice, Profile: []store.ProfileField{{Name: "displayname", Value: []byte(`"a"`)}}, Session: &first,
-		}); err != nil {
+		if err := s.CreateUser(ctx, alice, []store.ProfileField{{Name: "displayname", Value: []byte(`"a"`)}}, &first); err != nil {
 			t.Fatal(err)
 		}
 		second := session(alice.ID, "OTHER", "stray")
 		other := alice
 		other.Password = "other"
-		if err := s.CreateUser(ctx, store.NewUser{User: other, Session: &second}); !errors.Is(err, store.ErrExists) {
+		if err := s.CreateUser(ctx, other, nil, &second); !errors.Is(err, store.ErrExists) {
 			t.Fatalf("a second account of the name: %v", err)
 		}
 		if got, err := s.User(ctx, alice.ID); err != nil || got != alice {
@@ -44,7 +42,7 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		if _, err := s.TokenOwner(ctx, []byte("stray")); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a refused registration left a token: %v", err)
 		}
-		want := store.TokenOwner{UserID: alice.ID, DeviceID: "PHONE", UserFlags: store.UserAdmin, Generation: 1}
+		want := store.TokenOwner{UserID: alice.ID, DeviceID: "PHONE", UserFlags: store.UserAdmin}
 		if got, err := s.TokenOwner(ctx, []byte("one")); err != nil || got != want {
 			t.Errorf("owner %+v (%v)", got, err)
 		}
@@ -65,8 +63,8 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		if _, err := s.TokenOwner(ctx, []byte("two")); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the token of a deleted device works: %v", err)
 		}
-		if left, err := s.Devices(ctx, alice.ID); err != nil || len(left) != 0 {
-			t.Errorf("devices %v (%v)", left, err)
+		if n, err := s.CountDevices(ctx, alice.ID); err != nil || n != 0 {
+			t.Errorf("%d devices (%v)", n, err)
 		}
 	})
 }
