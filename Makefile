@@ -76,8 +76,9 @@ fuzz: ## Every fuzz target for FUZZTIME each
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
 	    echo "== $$target"; go test -tags $(TAGS) ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); done; done
 
-bench: build ## Figures beside the machine's own limits
+bench: build assets ## Figures beside the machine's own limits
 	go run -tags $(TAGS) ./bench
+	eval "$$($(KUBE) env)"; go run -tags $(TAGS) ./bench -operator 100
 
 catalogue: ## Which lines of docs/catalogue.md have a test
 	@go run ./hack/catalogue

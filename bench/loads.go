@@ -68,7 +68,7 @@ func (l load) measure(ctx context.Context, s *server, users []user, duration tim
 			return nil, err
 		}
 	}
-	before, err := s.cpu()
+	before, err := cpuTime(s.pid())
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (l load) measure(ctx context.Context, s *server, users []user, duration tim
 		return nil, err
 	}
 	elapsed := time.Since(start).Seconds()
-	after, err := s.cpu()
+	after, err := cpuTime(s.pid())
 	if err != nil {
 		return nil, err
 	}

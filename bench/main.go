@@ -22,6 +22,7 @@ type options struct {
 	binary, database string
 	senders          int
 	duration         time.Duration
+	operator         int
 }
 
 func main() {
@@ -30,6 +31,7 @@ func main() {
 	flag.StringVar(&o.database, "database", "", "postgres:// URL of an empty database; default: SQLite")
 	flag.IntVar(&o.senders, "senders", 16, "concurrent senders")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each load lasts")
+	flag.IntVar(&o.operator, "operator", 0, "measure the operator with this many Homeservers instead; needs KUBEBUILDER_ASSETS")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,7 +63,11 @@ func run(ctx context.Context, o options) error {
 		{"disk syncs of this machine", fmt.Sprintf("%.0f/s", syncs), ""},
 		{"binary", fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), "90 MB"},
 	}
-	more, err := measureServer(ctx, o, filepath.Join(dir, "data"), syncs)
+	measure := measureServer
+	if o.operator > 0 {
+		measure = measureOperator
+	}
+	more, err := measure(ctx, o, dir, syncs)
 	if err != nil {
 		return err
 	}
@@ -99,7 +105,8 @@ func syncRate(dir string) (float64, error) {
 }
 
 // measureServer starts a server and puts it under each load in turn.
-func measureServer(ctx context.Context, o options, data string, syncs float64) ([]figure, error) {
+func measureServer(ctx context.Context, o options, dir string, syncs float64) ([]figure, error) {
+	data := filepath.Join(dir, "data")
 	// The first start makes the database; the second is what is measured.
 	first, err := startServer(ctx, o, data)
 	if err != nil {
@@ -113,7 +120,7 @@ func measureServer(ctx context.Context, o options, data string, syncs float64) (
 		return nil, err
 	}
 	defer func() { _ = s.stop() }()
-	idle, err := s.residentMiB()
+	idle, err := residentMiB(s.pid())
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +139,7 @@ func measureServer(ctx context.Context, o options, data string, syncs float64) (
 		}
 		figures = append(figures, f...)
 	}
-	loaded, err := s.residentMiB()
+	loaded, err := residentMiB(s.pid())
 	if err != nil {
 		return nil, err
 	}
