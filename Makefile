@@ -24,8 +24,8 @@ test: assets cluster-up load ## Every test: units, both databases, a real API se
 	$(MAKE) e2e
 
 ##@ Parts of it
-.PHONY: test-fast e2e assets build image load cluster cluster-up down postgres
-test-fast: assets postgres ## All tests but those on the cluster
+.PHONY: test-fast e2e assets build image load cluster cluster-up down postgres jssdk
+test-fast: assets postgres jssdk ## All tests but those on the cluster
 	eval "$$($(KUBE) env)"; go test -tags $(TAGS) -timeout 30m $$(go list ./... | grep -v /test/e2e)
 	go test -C hack/cluster ./...
 
@@ -38,6 +38,11 @@ assets: cluster ## kube-apiserver and etcd for the tests of controllers
 postgres: ## Postgres for the tests of the store (Debian package postgresql)
 	@compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || \
 	  { echo "installing Postgres"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; }
+
+jssdk: ## matrix-js-sdk and its Node.js for the tests of clients (npm of the Debian package npm)
+	@command -v npm >/dev/null || \
+	  { echo "installing npm"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm; }
+	npm ci --prefix test/jssdk --silent
 
 build: ## bin/foyer, static, for this machine (GOARCH=arm64 for another)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/foyer .
