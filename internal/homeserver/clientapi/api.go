@@ -72,6 +72,8 @@ func (a *API) Routes() []httpapi.Route {
 		a.messageRoutes(),
 		a.memberRoutes(),
 		a.contextRoutes(),
+		a.relationRoutes(),
+		a.threadRoutes(),
 		a.reportRoutes(),
 		a.directoryRoutes(),
 		a.publicRoomRoutes(),

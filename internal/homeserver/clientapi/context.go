@@ -88,11 +88,7 @@ func (a *API) eventContext(ctx context.Context, caller httpapi.Caller, r *contex
 		return nil, err
 	}
 	answer := &contextResponse{start: rooms.Token(around.Start), end: rooms.Token(around.End)}
-	answer.event = eventList{a, []*rooms.StoredEvent{around.Event}, viewer(caller), []string{around.Membership}}
-	if answer.before, err = a.visibleList(ctx, caller, around.Before); err != nil {
-		return nil, err
-	}
-	if answer.after, err = a.visibleList(ctx, caller, around.After); err != nil {
+	if err := a.fillContext(ctx, caller, around, answer); err != nil {
 		return nil, err
 	}
 	answer.state, err = a.contextState(ctx, caller, around, f.LazyLoadMembers)
@@ -100,10 +96,19 @@ func (a *API) eventContext(ctx context.Context, caller httpapi.Caller, r *contex
 	return answer, err
 }
 
-// visibleList is a list of events with the caller's membership at each.
-func (a *API) visibleList(ctx context.Context, caller httpapi.Caller, events []*rooms.StoredEvent) (eventList, error) {
-	memberships, err := a.rooms.MembershipsAt(ctx, caller.UserID, events)
-	return eventList{a, events, viewer(caller), memberships}, err
+// fillContext puts the events into the answer.
+func (a *API) fillContext(ctx context.Context, caller httpapi.Caller, around *rooms.Around, answer *contextResponse) error {
+	all := slices.Concat([]*rooms.StoredEvent{around.Event}, around.Before, around.After)
+	list, err := a.bundledList(ctx, caller, all)
+	if err != nil {
+		return err
+	}
+	answer.event, answer.before, answer.after = list, list, list
+	after := 1 + len(around.Before)
+	answer.event.events = all[:1]
+	answer.before.events, answer.before.memberships = all[1:after], list.memberships[1:after]
+	answer.after.events, answer.after.memberships = all[after:], list.memberships[after:]
+	return nil
 }
 
 // contextState is the state at the last event; with lazy loading only the

@@ -28,6 +28,20 @@ type eventList struct {
 	viewer rooms.Viewer
 	// memberships are the viewer's at each event; nil leaves them out.
 	memberships []string
+	// bundles are what points at the events; nil leaves them out.
+	bundles rooms.Bundles
+}
+
+// bundledList is a list of events with the caller's membership at each and
+// with what points at them.
+func (a *API) bundledList(ctx context.Context, caller httpapi.Caller, events []*rooms.StoredEvent) (eventList, error) {
+	list := eventList{api: a, events: events, viewer: viewer(caller)}
+	var err error
+	if list.memberships, err = a.rooms.MembershipsAt(ctx, caller.UserID, events); err != nil {
+		return list, err
+	}
+	list.bundles, err = a.rooms.Bundle(ctx, list.viewer, events)
+	return list, err
 }
 
 // AppendJSON appends the array.
@@ -48,6 +62,7 @@ func (l *eventList) appendOne(dst []byte, i int) []byte {
 	if l.memberships != nil {
 		v.Membership = l.memberships[i]
 	}
+	v.Relations = l.bundles[l.events[i].NID]
 	return l.api.rooms.ClientEvent(dst, l.events[i], v)
 }
 
@@ -61,12 +76,11 @@ type eventRequest struct {
 // GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
 func (a *API) event(ctx context.Context, caller httpapi.Caller, r *eventRequest) (*json.RawMessage, error) {
-	ev, membership, err := a.rooms.VisibleEvent(ctx, caller.UserID, r.RoomID, event.EventID(r.EventID))
+	ev, err := a.rooms.WantedEvent(ctx, caller.UserID, r.RoomID, event.EventID(r.EventID))
 	if err != nil {
 		return nil, err
 	}
-	v := viewer(caller)
-	v.Membership = membership
-	answer := json.RawMessage(a.rooms.ClientEvent(nil, ev, v))
-	return &answer, nil
+	list, err := a.bundledList(ctx, caller, []*rooms.StoredEvent{ev})
+	answer := json.RawMessage(list.appendOne(nil, 0))
+	return &answer, err
 }

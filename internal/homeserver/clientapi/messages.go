@@ -129,11 +129,11 @@ func (a *API) messages(ctx context.Context, caller httpapi.Caller, r *messagesRe
 	if err != nil {
 		return nil, err
 	}
-	memberships, err := a.rooms.MembershipsAt(ctx, caller.UserID, page.Events)
+	chunk, err := a.bundledList(ctx, caller, page.Events)
 	if err != nil {
 		return nil, err
 	}
-	answer := &messagesResponse{page: page, chunk: eventList{a, page.Events, viewer(caller), memberships}}
+	answer := &messagesResponse{page: page, chunk: chunk}
 	if f.LazyLoadMembers {
 		senders, err := a.rooms.Senders(ctx, page.Events)
 		if err != nil {

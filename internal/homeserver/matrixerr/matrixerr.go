@@ -41,6 +41,7 @@ const (
 	CodeTooLarge               = "M_TOO_LARGE"
 	CodeResourceLimitExceeded  = "M_RESOURCE_LIMIT_EXCEEDED"
 	CodeDuplicateAnnotation    = "M_DUPLICATE_ANNOTATION"
+	CodeInviteBlocked          = "M_INVITE_BLOCKED"
 	CodeInvalidSignature       = "M_INVALID_SIGNATURE"
 	CodeKeyTooLarge            = "M_KEY_TOO_LARGE"
 	CodeProfileTooLarge        = "M_PROFILE_TOO_LARGE"

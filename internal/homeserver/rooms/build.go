@@ -47,7 +47,9 @@ type pending struct {
 	delta store.StateDelta
 	// membership is what an m.room.member event makes of a user.
 	membership *store.Membership
-	target     *StoredEvent
+	// relation is how the event points at another one, nil if it does not.
+	relation *store.Relation
+	target   *StoredEvent
 }
 
 // build makes the event that p wants on top of the head, if the room allows it.
@@ -128,6 +130,10 @@ func (t *turn) pend(ctx context.Context, p *proposal, built *event.Event) (*pend
 		Event: built, NID: nid, RoomNID: room, StateNID: t.head.stateNID, ReplacesNID: out.row.ReplacesNID,
 	}
 	out.stored.setTxn(&out.row)
+	if out.relation = out.stored.storedRelation(); out.relation != nil {
+		r, _ := relationIn(built.Content())
+		out.relation.Annotation = p.annotation(room, r)
+	}
 	out.tips = []tip{{nid, built.Reference()}}
 	out.move.Heads = encodeHeads(out.tips)
 	if built.Type() == typeMember && p.stateKey != nil {
@@ -222,7 +228,13 @@ func (p *pending) insert(tx *store.Tx) store.Pos {
 	if p.membership != nil {
 		tx.SetMembership(p.membership, pos)
 	}
+	if p.relation != nil {
+		tx.InsertRelation(p.relation, pos)
+	}
 	if p.target != nil {
+		if r := p.target.storedRelation(); r != nil {
+			tx.DeleteRelation(r)
+		}
 		tx.Change(store.Change{Kind: store.ChangeRedaction, RoomNID: p.row.RoomNID, Ref: p.target.NID})
 		tx.RedactEvent(p.target.NID, p.row.NID, p.target.Redacted().JSON())
 	}

@@ -22,6 +22,9 @@ func (s *Service) unsigned(ev *StoredEvent, v Viewer) []byte {
 	now := s.millis()
 	u := make([]byte, 0, 160)
 	u = appendAge(append(u, '{'), ev.Event, now)
+	if v.Relations != nil {
+		u = append(append(u, `,"m.relations":`...), v.Relations...)
+	}
 	if v.Membership != "" {
 		u = event.AppendString(append(u, `,"membership":`...), v.Membership)
 	}

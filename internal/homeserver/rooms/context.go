@@ -15,8 +15,6 @@ import (
 // Around is an event and what lies around it.
 type Around struct {
 	Event *StoredEvent
-	// Membership is the reader's at the event.
-	Membership string
 	// Before is newest first, After oldest first.
 	Before, After []*StoredEvent
 	// Start and End are where further pages begin, backwards and forwards.
@@ -39,7 +37,7 @@ type ContextQuery struct {
 // Errors that clients see: M_NOT_FOUND, the same whether the event is hidden,
 // in another room or nowhere.
 func (s *Service) Context(ctx context.Context, user event.UserID, q ContextQuery) (*Around, error) {
-	ev, membership, err := s.VisibleEvent(ctx, user, q.RoomID, q.EventID)
+	ev, err := s.WantedEvent(ctx, user, q.RoomID, q.EventID)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +48,7 @@ func (s *Service) Context(ctx context.Context, user event.UserID, q ContextQuery
 	if err != nil {
 		return nil, err
 	}
-	around := &Around{Event: ev, Membership: membership}
+	around := &Around{Event: ev}
 	before := ev.StreamPos - 1
 	back, err := s.Messages(ctx, a, MessagesQuery{From: &before, Backwards: true, Limit: q.Limit / 2, Matches: q.Matches})
 	if err != nil {

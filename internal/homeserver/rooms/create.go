@@ -111,6 +111,12 @@ func (s *Service) completeRequest(ctx context.Context, r *CreateRequest) error {
 		if err := s.checkLocal(user); err != nil {
 			return err
 		}
+		switch blocked, err := s.BlocksInvites(ctx, user); {
+		case err != nil:
+			return err
+		case blocked:
+			return errInviteBlocked()
+		}
 	}
 	if r.AliasName == "" {
 		return nil

@@ -23,6 +23,12 @@ func (s *Service) follow(changes []store.Change) {
 			if own == nil || own.NID != c.Ref {
 				s.markRedacted(c.RoomNID)
 			}
+		case store.ChangeRelation:
+			s.aggregates.remove(aggregateKey{c.RoomNID, c.Ref})
+		case store.ChangeAccountData:
+			if c.RoomNID == 0 {
+				s.preferences.remove(event.UserID(c.UserID))
+			}
 		case store.ChangeDirectory:
 			s.directory.invalidate()
 		case store.ChangeForget:

@@ -54,12 +54,17 @@ func (s *Service) Knock(ctx context.Context, r MemberRequest) error {
 
 // Invite invites the target; nothing happens if they are invited already.
 //
-// Errors that clients see: M_FORBIDDEN.
+// Errors that clients see: M_FORBIDDEN, M_INVITE_BLOCKED.
 func (s *Service) Invite(ctx context.Context, r MemberRequest) error {
 	if err := s.checkLocal(r.Target); err != nil {
 		return err
 	}
-	return hideRoom(s.change(ctx, r, Invite, decideUnless(Invite)))
+	return hideRoom(s.change(ctx, r, Invite, func(ctx context.Context, t *turn, p *proposal) error {
+		if err := decideUnless(Invite)(ctx, t, p); err != nil {
+			return err
+		}
+		return checkInvitation(ctx, t, p)
+	}))
 }
 
 // Leave ends the sender's membership, invitation or knock; nothing happens if they have left.
@@ -257,10 +262,17 @@ func (s *Service) prepareMember(_ context.Context, p *proposal) error {
 		}
 	}
 	p.decide = func(ctx context.Context, t *turn, p *proposal) error {
-		if err := t.sameState(ctx, p); err != nil || membership != Join {
+		if err := t.sameState(ctx, p); err != nil {
 			return err
 		}
-		return t.authoriseRestricted(ctx, p)
+		switch membership {
+		case Join:
+			return t.authoriseRestricted(ctx, p)
+		case Invite:
+			return checkInvitation(ctx, t, p)
+		default:
+			return nil
+		}
 	}
 	return nil
 }

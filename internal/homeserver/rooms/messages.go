@@ -100,6 +100,9 @@ func (w *walk) next(ctx context.Context, limit int) (wanted []*StoredEvent, more
 	if err != nil {
 		return nil, false, err
 	}
+	if visible, err = w.service.wanted(ctx, w.access.User, visible); err != nil {
+		return nil, false, err
+	}
 	for _, ev := range visible {
 		if w.q.Matches != nil && !w.q.Matches(ev) {
 			continue

@@ -38,10 +38,11 @@ type SendRequest struct {
 // that says what the room's state says already, by the same sender, is not sent again.
 //
 // Errors that clients see: M_FORBIDDEN, M_BAD_JSON, M_TOO_LARGE, those of
-// Redact for m.room.redaction, and for some types of state M_INVALID_PARAM,
-// M_BAD_ALIAS and M_INVALID_ROOM_STATE.
+// Redact for m.room.redaction, M_DUPLICATE_ANNOTATION, M_UNKNOWN for a thread
+// inside another one, and for some types of state M_INVALID_PARAM, M_BAD_ALIAS,
+// M_INVALID_ROOM_STATE and M_INVITE_BLOCKED.
 func (s *Service) Send(ctx context.Context, r SendRequest) (event.EventID, error) {
-	return s.once(ctx, r.Sender, r.Txn, func(key *store.TxnKey) (event.EventID, error) {
+	id, err := s.once(ctx, r.Sender, r.Txn, func(key *store.TxnKey) (event.EventID, error) {
 		e, err := s.entryFor(ctx, r.RoomID)
 		if err != nil {
 			return "", err
@@ -53,12 +54,18 @@ func (s *Service) Send(ctx context.Context, r SendRequest) (event.EventID, error
 			err = s.prepareRedaction(ctx, e, p)
 		case r.StateKey != nil:
 			err = s.prepareState(ctx, p)
+		default:
+			err = s.prepareRelation(ctx, e, p)
 		}
 		if err != nil {
 			return "", err
 		}
 		return s.finish(s.submit(ctx, e, p))
 	})
+	if errors.Is(err, store.ErrExists) {
+		err = errDuplicateAnnotation() // all else that is unique was unique
+	}
+	return id, err
 }
 
 // finish treats an event that stands already like one that was sent.
@@ -117,8 +124,11 @@ func (s *Service) once(ctx context.Context, user event.UserID, txn *Txn, send fu
 	s.pendingMu.Unlock()
 
 	id, err := send(&key)
-	if errors.Is(err, store.ErrExists) {
-		id, err = s.sentBefore(ctx, key)
+	if isRepeated(err) {
+		first := err
+		if id, err = s.sentBefore(ctx, key); errors.Is(err, store.ErrNotFound) {
+			err = first // it was not this request that had sent it
+		}
 	}
 	s.pendingMu.Lock()
 	defer s.pendingMu.Unlock()
@@ -128,6 +138,11 @@ func (s *Service) once(ctx context.Context, user event.UserID, txn *Txn, send fu
 	delete(s.sending, key)
 	close(done)
 	return id, err
+}
+
+// isRepeated reports whether a request failed on something that it may have sent itself before.
+func isRepeated(err error) bool {
+	return errors.Is(err, store.ErrExists) || matrixerr.Is(err, matrixerr.CodeDuplicateAnnotation)
 }
 
 // sentBefore returns the event that the request sent, perhaps through another replica.

@@ -190,13 +190,14 @@ func TestH42ARepeatedRequestGivesTheSameEvent(t *testing.T) {
 			t.Error("other requests gave the same event")
 		}
 		ev := s.event(room, ids[0])
-		for viewer, want := range map[rooms.Viewer]any{
-			{UserID: alice, DeviceID: "PHONE"}:  "t1",
-			{UserID: alice, DeviceID: "LAPTOP"}: nil,
-			{UserID: bob, DeviceID: "PHONE"}:    nil,
-		} {
-			if got := s.client(ev, viewer)["unsigned"].(map[string]any)["transaction_id"]; got != want {
-				t.Errorf("%v sees transaction id %v, want %v", viewer, got, want)
+		for _, test := range []struct {
+			user   event.UserID
+			device string
+			want   any
+		}{{alice, "PHONE", "t1"}, {alice, "LAPTOP", nil}, {bob, "PHONE", nil}} {
+			viewer := rooms.Viewer{UserID: test.user, DeviceID: test.device}
+			if got := s.client(ev, viewer)["unsigned"].(map[string]any)["transaction_id"]; got != test.want {
+				t.Errorf("%s on %s sees transaction id %v, want %v", test.user, test.device, got, test.want)
 			}
 		}
 	})

@@ -59,6 +59,9 @@ type Service struct {
 	sent    *cache[store.TxnKey, event.EventID]
 	// summaries are what rooms show of themselves; Joined is not kept here.
 	summaries *cache[int64, *Summary]
+	// aggregates are what points at events.
+	aggregates  *cache[aggregateKey, *aggregate]
+	preferences *cache[event.UserID, preferences]
 	// children are the rooms of spaces.
 	children  *cache[int64, []spaceChild]
 	directory directory
@@ -90,19 +93,21 @@ func New(o Options) *Service {
 	percent := o.CacheBytes / 100
 	s := &Service{
 		store: o.Store, signer: o.Signer, profiles: o.Profiles, version: o.DefaultVersion, now: o.Now,
-		infos:     newCache[event.RoomID, *Info](3 * percent),
-		byNID:     newCache[int64, *Info](3 * percent),
-		events:    newCache[int64, *StoredEvent](44 * percent),
-		layers:    newCache[int64, *layer](12 * percent),
-		current:   newCache[int64, int64](2 * percent),
-		users:     newCache[event.UserID, []Membership](12 * percent),
-		counts:    newCache[int64, counts](2 * percent),
-		entries:   newCache[int64, *roomEntry](12 * percent),
-		sent:      newCache[store.TxnKey, event.EventID](4 * percent),
-		children:  newCache[int64, []spaceChild](2 * percent),
-		summaries: newCache[int64, *Summary](4 * percent),
-		pending:   map[int64]*pending{},
-		sending:   map[store.TxnKey]chan struct{}{},
+		infos:       newCache[event.RoomID, *Info](3 * percent),
+		byNID:       newCache[int64, *Info](3 * percent),
+		events:      newCache[int64, *StoredEvent](38 * percent),
+		layers:      newCache[int64, *layer](12 * percent),
+		current:     newCache[int64, int64](2 * percent),
+		users:       newCache[event.UserID, []Membership](12 * percent),
+		counts:      newCache[int64, counts](2 * percent),
+		entries:     newCache[int64, *roomEntry](12 * percent),
+		sent:        newCache[store.TxnKey, event.EventID](4 * percent),
+		children:    newCache[int64, []spaceChild](2 * percent),
+		summaries:   newCache[int64, *Summary](4 * percent),
+		aggregates:  newCache[aggregateKey, *aggregate](4 * percent),
+		preferences: newCache[event.UserID, preferences](2 * percent),
+		pending:     map[int64]*pending{},
+		sending:     map[store.TxnKey]chan struct{}{},
 	}
 	o.Store.Log().Follow(s.follow)
 	return s

@@ -48,6 +48,8 @@ type Viewer struct {
 	OmitRoomID bool
 	// Membership is the viewer's membership at the event (MSC4115); empty leaves it out.
 	Membership string
+	// Relations is what points at the event, from Bundle; nil leaves it out.
+	Relations []byte
 }
 
 // Membership is what a user is to a room.

@@ -38,6 +38,9 @@ const (
 	ChangeRedaction ChangeKind = 11
 	// ChangeDirectory: RoomNID entered or left the room directory.
 	ChangeDirectory ChangeKind = 12
+	// ChangeRelation: in RoomNID something points or no longer points at an
+	// event whose RelationRef is Ref.
+	ChangeRelation ChangeKind = 13
 )
 
 // Change is one entry of the log that everything else follows. Positions are

@@ -93,7 +93,7 @@ func (b *builder) fix(ctx context.Context) error {
 		b.to = max(b.to, b.from)
 	}
 	b.next.Pos, b.next.ToDevice = b.to, b.to
-	b.ignored, err = b.s.ignoredBy(ctx, b.r.User)
+	b.ignored, err = b.s.rooms.IgnoredBy(ctx, b.r.User)
 	return err
 }
 

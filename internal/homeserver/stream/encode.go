@@ -19,12 +19,20 @@ func (b *builder) appendRoom(ctx context.Context, a *roomAnswer, dst []byte) ([]
 	if err != nil {
 		return dst, err
 	}
+	var bundles rooms.Bundles
+	if a.timeline.limited { // else the client has all that they are made of
+		if bundles, err = b.s.rooms.Bundle(ctx, b.viewer(), a.timeline.events); err != nil {
+			return dst, err
+		}
+	}
 	dst = append(event.AppendString(dst, string(a.info.ID)), `:{"timeline":{"events":[`...)
 	for i, e := range a.timeline.events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = b.appendEvent(dst, e, memberships[i])
+		v := b.viewer()
+		v.Membership, v.Relations = memberships[i], bundles[e.NID]
+		dst = b.appendEvent(dst, e, v)
 	}
 	dst = append(dst, `],"limited":`...)
 	dst = strconv.AppendBool(dst, a.timeline.limited)
@@ -38,7 +46,7 @@ func (b *builder) appendRoom(ctx context.Context, a *roomAnswer, dst []byte) ([]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = b.appendEvent(dst, e, "")
+		dst = b.appendEvent(dst, e, b.viewer())
 	}
 	dst = append(dst, `]}`...)
 	dst = a.summary.append(dst)
@@ -59,15 +67,19 @@ func (b *builder) prevBatch(t *timeline) string {
 	}
 }
 
+// viewer is for whom the answer is.
+func (b *builder) viewer() rooms.Viewer {
+	return rooms.Viewer{UserID: b.r.User, DeviceID: b.r.Device, OmitRoomID: true}
+}
+
 // appendEvent appends an event as the filter wants it.
-func (b *builder) appendEvent(dst []byte, e *rooms.StoredEvent, membership string) []byte {
+func (b *builder) appendEvent(dst []byte, e *rooms.StoredEvent, v rooms.Viewer) []byte {
 	if b.lazy() && e.Type() == typeMember {
 		b.sent = append(b.sent, e.NID)
 	}
 	if b.r.Filter.Federation() {
 		return append(dst, e.JSON()...)
 	}
-	v := rooms.Viewer{UserID: b.r.User, DeviceID: b.r.Device, OmitRoomID: true, Membership: membership}
 	if b.fields == nil {
 		return b.s.rooms.ClientEvent(dst, e, v)
 	}

@@ -324,6 +324,9 @@ func (b *builder) appendInvited(ctx context.Context, m rooms.Membership, dst []b
 	if m.StreamPos <= b.from && !b.r.FullState {
 		return dst, nil
 	}
+	if blocked, err := b.s.rooms.BlocksInvites(ctx, b.r.User); err != nil || blocked {
+		return dst, err
+	}
 	found, err := b.s.rooms.EventsByNID(ctx, []int64{m.EventNID})
 	if err != nil {
 		return dst, err

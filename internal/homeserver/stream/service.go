@@ -59,7 +59,6 @@ type Service struct {
 	notifier *notifier
 	typing   *typing
 	devices  *devices
-	ignored  *ignoredUsers
 	receipts *recentReceipts
 	filters  *filters
 
@@ -77,11 +76,10 @@ func New(o Options) *Service {
 	s := &Service{
 		store: o.Store, log: log, rooms: o.Rooms, keys: o.Keys, now: o.Now,
 		notifier: newNotifier(o.Rooms, log.Head(), o.Now),
-		devices:  newDevices(), ignored: newIgnoredUsers(), receipts: newRecentReceipts(), filters: newFilters(),
+		devices:  newDevices(), receipts: newRecentReceipts(), filters: newFilters(),
 		drain: make(chan struct{}),
 	}
 	s.typing = newTyping(s.notifier.typed)
-	log.Follow(s.ignored.follow)
 	log.Follow(s.typing.follow)
 	log.Follow(s.notifier.follow)
 	return s

@@ -231,6 +231,24 @@ CREATE TABLE receipts (
 
 CREATE INDEX receipts_by_room ON receipts (room_nid, stream_pos);
 
+CREATE TABLE relations (
+	event_nid INTEGER NOT NULL PRIMARY KEY,
+	event_id TEXT NOT NULL,
+	room_nid INTEGER NOT NULL,
+	relates_to TEXT NOT NULL,
+	rel_type BLOB NOT NULL,
+	type BLOB NOT NULL,
+	sender TEXT NOT NULL,
+	origin_ts INTEGER NOT NULL,
+	stream_pos INTEGER NOT NULL,
+	edits INTEGER NOT NULL,
+	annotation BLOB
+) STRICT;
+
+CREATE UNIQUE INDEX relations_by_annotation ON relations (annotation);
+
+CREATE INDEX relations_by_target ON relations (room_nid, relates_to, rel_type, stream_pos);
+
 CREATE TABLE reports (
 	report_id INTEGER NOT NULL PRIMARY KEY,
 	reporter TEXT NOT NULL,
@@ -254,7 +272,7 @@ CREATE TABLE rooms (
 	state_nid INTEGER NOT NULL,
 	visibility INTEGER NOT NULL,
 	flags INTEGER NOT NULL
-, joined INTEGER NOT NULL DEFAULT 0, invited INTEGER NOT NULL DEFAULT 0) STRICT;
+, joined INTEGER NOT NULL DEFAULT 0, invited INTEGER NOT NULL DEFAULT 0, open INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE UNIQUE INDEX rooms_by_id ON rooms (room_id);
 
@@ -310,6 +328,18 @@ CREATE TABLE stream_head (
 	pos INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE threads (
+	room_nid INTEGER NOT NULL,
+	root_id TEXT NOT NULL,
+	sender TEXT NOT NULL,
+	n INTEGER NOT NULL,
+	last_pos INTEGER NOT NULL,
+	last_nid INTEGER NOT NULL,
+	PRIMARY KEY (room_nid, root_id, sender)
+) STRICT;
+
+CREATE INDEX threads_by_time ON threads (room_nid, last_pos);
+
 CREATE TABLE to_device (
 	user_id TEXT NOT NULL,
 	device_id BLOB NOT NULL,
@@ -327,6 +357,14 @@ CREATE TABLE txns (
 ) STRICT;
 
 CREATE INDEX txns_by_age ON txns (created_ts);
+
+CREATE TABLE user_words (
+	word BLOB NOT NULL,
+	user_id TEXT NOT NULL,
+	PRIMARY KEY (word, user_id)
+) STRICT;
+
+CREATE INDEX user_words_by_user ON user_words (user_id);
 
 CREATE TABLE users (
 	user_id TEXT NOT NULL PRIMARY KEY,
