@@ -187,9 +187,13 @@ func (b *bundler) room(ctx context.Context, roomNID int64, parents []*StoredEven
 	return b.write(ctx, shown)
 }
 
-// maxRecount is how many events of a type that point at one are looked at for
-// those that are visible, the newest.
-const maxRecount = 200
+// Of the events of a type that point at one, the newest are looked at for
+// those that are visible: minRecount, and more where few events are asked for,
+// maxRecount in all.
+const (
+	minRecount = 20
+	maxRecount = 1000
+)
 
 // recount aggregates for a viewer who may not see everything: somebody who
 // left, or came back.
@@ -198,7 +202,7 @@ func (b *bundler) recount(ctx context.Context, roomNID int64, parents []*StoredE
 	for i, ev := range parents {
 		ids[i] = string(ev.ID())
 	}
-	children, err := b.service.store.Children(ctx, roomNID, ids, maxRecount)
+	children, err := b.service.store.Children(ctx, roomNID, ids, max(minRecount, maxRecount/len(ids)))
 	if err != nil {
 		return nil, fmt.Errorf("read relations: %w", err)
 	}

@@ -99,11 +99,7 @@ func (s *Service) EventAt(ctx context.Context, user event.UserID, room event.Roo
 		for i, r := range rows {
 			nids[i] = r.NID
 		}
-		events, err := s.EventsByNID(ctx, nids)
-		if err != nil {
-			return nil, err
-		}
-		seen, err := s.Visible(ctx, user, events)
+		seen, err := s.seen(ctx, user, nids)
 		if err != nil {
 			return nil, err
 		}

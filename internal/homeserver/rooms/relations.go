@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
@@ -135,18 +134,19 @@ func (s *Service) prepareRelation(ctx context.Context, e *roomEntry, p *proposal
 		}
 	}
 	if r.relType == relThread {
-		return s.checkThreadRoot(ctx, e.info, r.to)
+		return s.checkThreadRoot(ctx, p.sender, e.info.ID, r.to)
 	}
 	return nil
 }
 
-// checkThreadRoot refuses to begin a thread at an event that points at another one itself.
+// checkThreadRoot refuses to begin a thread at an event that points at another
+// one itself. Of events that user may not see it tells nothing.
 //
 // https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships
-func (s *Service) checkThreadRoot(ctx context.Context, room *Info, id event.EventID) error {
-	root, err := s.EventByID(ctx, room, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // to nobody a thread
+func (s *Service) checkThreadRoot(ctx context.Context, user event.UserID, room event.RoomID, id event.EventID) error {
+	root, _, err := s.VisibleEvent(ctx, user, room, id)
+	if matrixerr.Is(err, matrixerr.CodeNotFound) {
+		return nil
 	}
 	if err != nil {
 		return err
@@ -192,7 +192,11 @@ func (s *Service) Relations(ctx context.Context, user event.UserID, q RelationsQ
 		if err != nil {
 			return nil, fmt.Errorf("read relations: %w", err)
 		}
-		seen, err := s.seen(ctx, user, places)
+		nids := make([]int64, len(places))
+		for i, p := range places {
+			nids[i] = p.NID
+		}
+		seen, err := s.seen(ctx, user, nids)
 		if err != nil {
 			return nil, err
 		}
@@ -251,11 +255,7 @@ func (w *relationWalk) pass(pos int64) {
 }
 
 // seen returns those of the events that user may and wants to see.
-func (s *Service) seen(ctx context.Context, user event.UserID, places []store.Place) ([]*StoredEvent, error) {
-	nids := make([]int64, len(places))
-	for i, p := range places {
-		nids[i] = p.NID
-	}
+func (s *Service) seen(ctx context.Context, user event.UserID, nids []int64) ([]*StoredEvent, error) {
 	events, err := s.EventsByNID(ctx, nids)
 	if err != nil {
 		return nil, err

@@ -21,16 +21,16 @@ type ThreadsQuery struct {
 
 // Threads returns the first events of threads, those with the latest replies
 // first, as far as a may see them. Page.Start is not set.
+//
+// A page looks at maxScan threads at most: those in which the user took part
+// may be few among many.
 func (s *Service) Threads(ctx context.Context, a *Access, q ThreadsQuery) (*Page, error) {
-	next := store.ThreadQuery{RoomNID: a.NID, Before: math.MaxInt64, Limit: max(q.Limit+1, minStep)}
-	if q.Participated {
-		next.Participant = string(a.User)
-	}
+	next := store.ThreadQuery{RoomNID: a.NID, User: string(a.User), Before: math.MaxInt64, Limit: max(q.Limit+1, minStep)}
 	if q.From != nil {
 		next.Before = *q.From
 	}
 	page := &Page{}
-	for scanned := 0; ; scanned += next.Limit {
+	for scanned := 0; scanned < maxScan; scanned += next.Limit {
 		threads, err := s.store.Threads(ctx, next)
 		if err != nil {
 			return nil, fmt.Errorf("read threads: %w", err)
@@ -40,11 +40,12 @@ func (s *Service) Threads(ctx context.Context, a *Access, q ThreadsQuery) (*Page
 			return nil, err
 		}
 		for _, t := range threads {
-			if len(page.Events) == q.Limit || scanned >= maxScan {
+			if len(page.Events) == q.Limit {
 				page.End = &next.Before
 				return page, nil
 			}
-			if root := roots[t.RootNID]; root != nil {
+			root := roots[t.RootNID]
+			if root != nil && (!q.Participated || t.Spoke || root.Sender() == a.User) {
 				page.Events = append(page.Events, root)
 			}
 			next.Before = t.LastPos - 1
@@ -53,6 +54,8 @@ func (s *Service) Threads(ctx context.Context, a *Access, q ThreadsQuery) (*Page
 			return page, nil
 		}
 	}
+	page.End = &next.Before
+	return page, nil
 }
 
 // threadRoots returns those of the threads' first events that a may see, by

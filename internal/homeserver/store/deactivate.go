@@ -15,7 +15,7 @@ const (
 
 // tracesOf are the tables that hold what belongs to a user alone.
 var tracesOf = []string{
-	"profiles", "user_words", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "receipts",
+	"profiles", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "receipts",
 }
 
 // SetPassword replaces the password hash of an account and deletes the given

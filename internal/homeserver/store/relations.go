@@ -43,12 +43,13 @@ const (
 	ON CONFLICT (room_nid, root_id, sender) DO UPDATE SET n = threads.n + 1,
 	last_nid = CASE WHEN excluded.last_pos > threads.last_pos THEN excluded.last_nid ELSE threads.last_nid END,
 	last_pos = CASE WHEN excluded.last_pos > threads.last_pos THEN excluded.last_pos ELSE threads.last_pos END`
-	emptyThread = `DELETE FROM threads WHERE room_nid = $1 AND root_id = $2 AND sender = $3`
-	countThread = `INSERT INTO threads (room_nid, root_id, sender, n, last_pos, last_nid)
-	SELECT r.room_nid, r.relates_to, r.sender, counted.n, r.stream_pos, r.event_nid FROM relations r,
-	(SELECT COUNT(*) AS n, MAX(stream_pos) AS last_pos FROM relations
-		WHERE room_nid = $1 AND relates_to = $2 AND rel_type = $4 AND sender = $3) counted
-	WHERE r.room_nid = $1 AND r.relates_to = $2 AND r.rel_type = $4 AND r.stream_pos = counted.last_pos`
+	// Of two redactions of one event the second finds nothing to take away.
+	shrinkThread = `UPDATE threads SET n = n - 1 WHERE room_nid = $1 AND root_id = $2 AND sender = $3
+	AND EXISTS (SELECT 1 FROM relations WHERE event_nid = $4)`
+	dropThread   = `DELETE FROM threads WHERE room_nid = $1 AND root_id = $2 AND sender = $3 AND n = 0`
+	rewindThread = `UPDATE threads SET (last_pos, last_nid) = (SELECT stream_pos, event_nid FROM relations
+		WHERE room_nid = $1 AND relates_to = $2 AND rel_type = $5 AND sender = $3 ORDER BY stream_pos DESC LIMIT 1)
+	WHERE room_nid = $1 AND root_id = $2 AND sender = $3 AND last_nid = $4`
 	selectAnnotation = `SELECT 1 FROM relations WHERE annotation = $1`
 )
 
@@ -74,12 +75,19 @@ func (tx *Tx) InsertRelation(r *Relation, pos Pos) {
 	tx.relationChanged(r)
 }
 
-// DeleteRelation removes the relation of an event that was redacted.
+// DeleteRelation removes the relation of an event that was redacted. The
+// relations of a group of writes are there before any of this runs, so a
+// thread is changed by one and never counted anew: that would count those
+// twice whose turn comes later.
 func (tx *Tx) DeleteRelation(r *Relation) {
+	isThread := r.RelType == relThread
+	if isThread {
+		tx.Later(shrinkThread, r.RoomNID, r.RelatesTo, r.Sender, r.EventNID)
+	}
 	tx.Later(deleteRelation, r.EventNID)
-	if r.RelType == relThread {
-		tx.Later(emptyThread, r.RoomNID, r.RelatesTo, r.Sender)
-		tx.Later(countThread, r.RoomNID, r.RelatesTo, r.Sender, []byte(relThread))
+	if isThread {
+		tx.Later(dropThread, r.RoomNID, r.RelatesTo, r.Sender)
+		tx.Later(rewindThread, r.RoomNID, r.RelatesTo, r.Sender, r.EventNID, []byte(relThread))
 	}
 	tx.relationChanged(r)
 }

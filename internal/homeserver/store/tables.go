@@ -45,7 +45,6 @@ func Tables() []Table {
 		{"devices", Copy},
 		{"access_tokens", Copy},
 		{"profiles", Copy},
-		{"user_words", Copy},
 		{"media", Copy},
 		{"receipts", Copy},
 		{"account_data", Copy},

@@ -27,13 +27,3 @@ CREATE TABLE threads (
 	PRIMARY KEY (room_nid, root_id, sender)
 );
 CREATE INDEX threads_by_time ON threads (room_nid, last_pos);
-
--- The words by which users are found, in lower case.
-CREATE TABLE user_words (
-	word BYTEA NOT NULL,
-	user_id TEXT NOT NULL,
-	PRIMARY KEY (word, user_id)
-);
-CREATE INDEX user_words_by_user ON user_words (user_id);
--- 1: everybody may join the room or read it.
-ALTER TABLE rooms ADD COLUMN open BIGINT NOT NULL DEFAULT 0;

@@ -272,7 +272,7 @@ CREATE TABLE rooms (
 	state_nid INTEGER NOT NULL,
 	visibility INTEGER NOT NULL,
 	flags INTEGER NOT NULL
-, joined INTEGER NOT NULL DEFAULT 0, invited INTEGER NOT NULL DEFAULT 0, open INTEGER NOT NULL DEFAULT 0) STRICT;
+, joined INTEGER NOT NULL DEFAULT 0, invited INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE UNIQUE INDEX rooms_by_id ON rooms (room_id);
 
@@ -357,14 +357,6 @@ CREATE TABLE txns (
 ) STRICT;
 
 CREATE INDEX txns_by_age ON txns (created_ts);
-
-CREATE TABLE user_words (
-	word BLOB NOT NULL,
-	user_id TEXT NOT NULL,
-	PRIMARY KEY (word, user_id)
-) STRICT;
-
-CREATE INDEX user_words_by_user ON user_words (user_id);
 
 CREATE TABLE users (
 	user_id TEXT NOT NULL PRIMARY KEY,
