@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // AccountData is one piece of a user's account data; RoomNID 0 is global.
@@ -45,28 +46,55 @@ func (s *Store) PutAccountData(ctx context.Context, d AccountData) error {
 	})
 }
 
-// ChangeAccountData replaces a piece of account data by what change makes of
-// it (nil if there is none), with nothing in between. Another replica that
-// changes the same piece waits for the row of the user.
-func (s *Store) ChangeAccountData(ctx context.Context, user string, roomNID int64, typ string, change func(old []byte) ([]byte, error)) error {
-	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		if _, err := tx.Exec(ctx, lockUser, user); err != nil {
-			return err
+// AccountDataChange replaces a piece of account data.
+type AccountDataChange struct {
+	UserID  string
+	RoomNID int64
+	Type    string
+	// New makes the content of what it is now, nil if there is none; when it
+	// returns nil nothing changes. It may be called more than once.
+	New func(old []byte) ([]byte, error)
+}
+
+// ChangeAccountData makes one change with nothing in between.
+func (s *Store) ChangeAccountData(ctx context.Context, c AccountDataChange) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.ChangeAccountData(ctx, c) })
+}
+
+// ChangeAccountData makes a change with nothing in between. Another replica
+// that changes the same piece waits for the row of the user.
+func (tx *Tx) ChangeAccountData(ctx context.Context, c AccountDataChange) error {
+	if _, err := tx.Exec(ctx, lockUser, c.UserID); err != nil {
+		return err
+	}
+	old, err := tx.accountDataNow(ctx, c)
+	if err != nil {
+		return err
+	}
+	content, err := c.New(old)
+	if err == nil && content != nil {
+		tx.putAccountData(AccountData{UserID: c.UserID, RoomNID: c.RoomNID, Type: c.Type, Content: content})
+	}
+	return err
+}
+
+// accountDataNow returns what a write of this group has put, or what is in the
+// database, where that is not yet.
+func (tx *Tx) accountDataNow(ctx context.Context, c AccountDataChange) ([]byte, error) {
+	for _, d := range slices.Backward(tx.accountData) {
+		if d.UserID == c.UserID && d.RoomNID == c.RoomNID && d.Type == c.Type {
+			return d.Content, nil
 		}
-		old, err := queryOne(ctx, tx, scanAccountData, selectAccountData, user, roomNID, []byte(typ))
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		content, err := change(old.Content)
-		if err != nil {
-			return err
-		}
-		tx.putAccountData(AccountData{UserID: user, RoomNID: roomNID, Type: typ, Content: content})
-		return nil
-	})
+	}
+	d, err := queryOne(ctx, tx, scanAccountData, selectAccountData, c.UserID, c.RoomNID, []byte(c.Type))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return d.Content, err
 }
 
 func (tx *Tx) putAccountData(d AccountData) {
+	tx.accountData = append(tx.accountData, d)
 	pos := tx.Change(Change{Kind: ChangeAccountData, RoomNID: d.RoomNID, UserID: d.UserID})
 	tx.Later(upsertAccountData, d.UserID, d.RoomNID, []byte(d.Type), d.Content, d.Guard, pos)
 }

@@ -93,6 +93,8 @@ type Tx struct {
 	changes []Change
 	inserts []*deferredRows
 	later   []deferredStatement
+	// accountData is what was put, which is deferred, for those that change it again.
+	accountData []AccountData
 }
 
 func (tx *Tx) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
@@ -136,12 +138,12 @@ func (tx *Tx) Change(c Change) Pos {
 
 // mark remembers how much is deferred, so that a failed Write leaves nothing.
 type mark struct {
-	changes, later int
-	rows           []int
+	changes, later, accountData int
+	rows                        []int
 }
 
 func (tx *Tx) mark() mark {
-	m := mark{changes: len(tx.changes), later: len(tx.later)}
+	m := mark{changes: len(tx.changes), later: len(tx.later), accountData: len(tx.accountData)}
 	for _, d := range tx.inserts {
 		m.rows = append(m.rows, len(d.rows))
 	}
@@ -150,6 +152,7 @@ func (tx *Tx) mark() mark {
 
 func (tx *Tx) undo(m mark) {
 	tx.changes, tx.later = tx.changes[:m.changes], tx.later[:m.later]
+	tx.accountData = tx.accountData[:m.accountData]
 	tx.inserts = tx.inserts[:len(m.rows)]
 	for i, n := range m.rows {
 		tx.inserts[i].rows = tx.inserts[i].rows[:n]

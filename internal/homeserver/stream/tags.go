@@ -9,6 +9,7 @@ import (
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // typeTag is the room account data that holds a room's tags.
@@ -49,7 +50,7 @@ func (s *Service) SetTag(ctx context.Context, user event.UserID, roomID event.Ro
 			return matrixerr.BadJSON("content cannot be stored: " + err.Error())
 		}
 	}
-	err = s.store.ChangeAccountData(ctx, string(user), roomNID, typeTag, func(old []byte) ([]byte, error) {
+	add := func(old []byte) ([]byte, error) {
 		tags := tagContent{}
 		_ = json.Unmarshal(old, &tags) // as in Tags
 		if tags.Tags == nil {
@@ -59,7 +60,8 @@ func (s *Service) SetTag(ctx context.Context, user event.UserID, roomID event.Ro
 			tags.Tags[tag] = content
 		}
 		return json.Marshal(tags)
-	})
+	}
+	err = s.store.ChangeAccountData(ctx, store.AccountDataChange{UserID: string(user), RoomNID: roomNID, Type: typeTag, New: add})
 	if err != nil {
 		return fmt.Errorf("store tags: %w", err)
 	}
