@@ -207,10 +207,10 @@ func TestAJoinRuleThatTheNewVersionDoesNotKnowBecomesInvite(t *testing.T) {
 	eachChat(t, func(t *testing.T, c *chat) {
 		space := c.publicRoom()
 		allow := []any{object{"type": "m.room_membership", "room_id": space}}
-		room := createRoom(c.alice, object{"room_version": "10", "initial_state": []any{object{
-			"type": "m.room.join_rules", "state_key": "", "content": object{"join_rule": "knock_restricted", "allow": allow},
-		}}})
 		for version, want := range map[string]string{"11": "knock_restricted", "9": "restricted", "6": "invite"} {
+			room := createRoom(c.alice, object{"room_version": "10", "initial_state": []any{object{
+				"type": "m.room.join_rules", "state_key": "", "content": object{"join_rule": "knock_restricted", "allow": allow},
+			}}})
 			next := upgrade(c.alice, room, version).OK().String("replacement_room")
 			if got := content(c.alice, next, "m.room.join_rules", "").(object)["join_rule"]; got != want {
 				t.Errorf("version %s: %v, want %s", version, got, want)
@@ -246,5 +246,137 @@ func TestAnUpgradeOfABusyRoom(t *testing.T) {
 				t.Errorf("the ban of %s did not move", *ev.StateKey)
 			}
 		}
+	})
+}
+
+func TestARoomIsReplacedOnce(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := createRoom(c.alice, object{"preset": "public_chat", "room_version": "11", "power_level_content_override": object{
+			"users": object{c.alice.UserID: 100, c.bob.UserID: 100},
+		}})
+		c.bob.Post(in(room, "join"), object{}).OK()
+		request := func(by *homeservertest.Client, version string, creators ...string) *homeservertest.Response {
+			return by.Post(in(room, "upgrade"), object{"new_version": version, "additional_creators": creators})
+		}
+		next := request(c.alice, "12", c.carol.UserID, c.bob.UserID).OK().String("replacement_room")
+		if again := request(c.alice, "12", c.bob.UserID, c.carol.UserID, c.alice.UserID).OK().String("replacement_room"); again != next {
+			t.Errorf("the same request made %s beside %s", again, next)
+		}
+		request(c.alice, "11").Refused(403, "M_FORBIDDEN")
+		request(c.alice, "12").Refused(403, "M_FORBIDDEN")
+		request(c.bob, "12", c.carol.UserID).Refused(403, "M_FORBIDDEN")
+		if tombstone := content(c.alice, room, "m.room.tombstone", "").(object); tombstone["replacement_room"] != next {
+			t.Errorf("tombstone: %v", tombstone)
+		}
+		if joined := c.alice.Get(clientV3 + "/joined_rooms").OK().Value("joined_rooms").([]any); len(joined) != 2 {
+			t.Errorf("alice is in %v", joined)
+		}
+		// Who wants another replacement has to say so.
+		c.alice.Put(in(room, "state", "m.room.tombstone", ""), object{}).OK()
+		if other := request(c.alice, "12").OK().String("replacement_room"); other == next {
+			t.Error("after the tombstone was withdrawn there is no new room")
+		}
+		// Tombstones that no upgrade made.
+		for _, replacement := range []any{"!elsewhere:elsewhere.example", next} {
+			ended := c.publicRoom()
+			c.alice.Put(in(ended, "state", "m.room.tombstone", ""), object{"body": "x", "replacement_room": replacement}).OK()
+			upgrade(c.alice, ended, "12").Refused(403, "M_FORBIDDEN")
+		}
+		broken := c.publicRoom()
+		c.alice.Put(in(broken, "state", "m.room.tombstone", ""), object{"replacement_room": 5}).OK()
+		upgrade(c.alice, broken, "12").OK()
+	})
+}
+
+func TestManyUpgradesAtOnceMakeOneRoom(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := c.publicRoom()
+		ids := make([]string, 6)
+		var wg sync.WaitGroup
+		for i := range ids {
+			wg.Go(func() { ids[i] = upgrade(c.alice, room, "12").OK().String("replacement_room") })
+		}
+		wg.Wait()
+		for _, id := range ids {
+			if id != ids[0] {
+				t.Errorf("%s beside %s", id, ids[0])
+			}
+		}
+	})
+}
+
+const (
+	tagData    = "m.tag"
+	directData = "m.direct"
+)
+
+// accountData is the content of account data, nil if there is none; of a room or, if room is empty, global.
+func accountData(c *homeservertest.Client, room, typ string) any {
+	if r := c.Get(accountDataPath(room, typ)); r.Status == 200 {
+		return r.Value()
+	}
+	return nil
+}
+
+func accountDataPath(room, typ string) string {
+	path := clientV3 + "/user/{user}"
+	if room != "" {
+		path += "/rooms/" + url.PathEscape(room)
+	}
+	return path + "/account_data/" + typ
+}
+
+func TestTagsAndDirectChatsFollowAnUpgrade(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := c.publicRoom(c.bob, c.carol)
+		other := c.publicRoom()
+		tags := object{"tags": object{"m.favourite": object{"order": 0.5}, "u.work": object{}}}
+		direct := func(rooms ...any) object {
+			return object{c.bob.UserID: rooms, "@odd:test.example": 5.0, "@none:test.example": []any{other}}
+		}
+		for _, user := range []*homeservertest.Client{c.alice, c.bob, c.carol} {
+			user.Put(accountDataPath(room, tagData), tags).OK()
+			user.Put(accountDataPath("", directData), direct(other, room)).OK()
+		}
+		next := upgrade(c.alice, room, "12").OK().String("replacement_room")
+		check := func(user *homeservertest.Client, room string, wantTags any, wantDirect object) {
+			t.Helper()
+			if diff := cmp.Diff(wantTags, accountData(user, room, tagData)); diff != "" {
+				t.Errorf("tags of %s: %s", user.UserID, diff)
+			}
+			if diff := cmp.Diff(any(wantDirect), accountData(user, "", directData)); diff != "" {
+				t.Errorf("direct chats of %s: %s", user.UserID, diff)
+			}
+		}
+		check(c.alice, next, any(tags), direct(other, room, next))
+		check(c.bob, next, nil, direct(other, room))
+
+		// The new tags are in the answer of /sync that first has the room.
+		since := c.bob.Get(clientV3 + "/sync?timeout=0").OK().String("next_batch")
+		c.bob.Post(in(next, "join"), object{}).OK()
+		check(c.bob, next, any(tags), direct(other, room, next))
+		answer := c.bob.Get(clientV3 + "/sync?timeout=0&since=" + since).OK()
+		if data := fmt.Sprint(answer.Value("rooms", "join", next, "account_data")); !strings.Contains(data, "m.favourite") {
+			t.Errorf("/sync has %s", data)
+		}
+		// What bob says of the new room later stays as it is, and the old room keeps its tags.
+		c.bob.Put(accountDataPath(next, tagData), object{"tags": object{}}).OK()
+		c.bob.Put(accountDataPath("", directData), direct(next)).OK()
+		c.bob.Put(in(next, "state", "m.room.member", c.bob.UserID), object{"membership": "join", "displayname": "B"}).OK()
+		c.bob.Post(in(next, "leave"), object{}).OK()
+		c.bob.Post(in(next, "join"), object{}).OK()
+		check(c.bob, next, any(object{"tags": object{}}), direct(next))
+		check(c.bob, room, any(tags), direct(next))
+
+		// A room that only claims to replace another gets nothing.
+		false1 := createRoom(c.alice, object{"preset": "public_chat", "creation_content": object{"predecessor": object{"room_id": room}}})
+		false2 := createRoom(c.alice, object{"preset": "public_chat", "creation_content": object{"predecessor": object{"room_id": "!no:test.example"}}})
+		for _, claim := range []string{false1, false2} {
+			c.carol.Post(in(claim, "join"), object{}).OK()
+			check(c.carol, claim, nil, direct(other, room))
+		}
+		// As a user's own event the join counts just so.
+		c.carol.Put(in(next, "state", "m.room.member", c.carol.UserID), object{"membership": "join"}).OK()
+		check(c.carol, next, any(tags), direct(other, room, next))
 	})
 }

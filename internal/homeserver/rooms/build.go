@@ -49,6 +49,8 @@ type pending struct {
 	membership *store.Membership
 	// relation is how the event points at another one, nil if it does not.
 	relation *store.Relation
+	// settings come with a join of a room that replaces another one, nil for none.
+	settings *settings
 	target   *StoredEvent
 }
 
@@ -139,6 +141,9 @@ func (t *turn) pend(ctx context.Context, p *proposal, built *event.Event) (*pend
 	if built.Type() == typeMember && p.stateKey != nil {
 		out.membership = &store.Membership{UserID: *p.stateKey, RoomNID: room, Membership: built.Membership(), EventNID: nid}
 		out.move.Joined, out.move.Invited = t.countChange(built)
+		if out.settings, err = t.inherited(ctx, built); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -82,9 +82,9 @@ func (s *Service) take(ctx context.Context, e *roomEntry, p *proposal) (*pending
 		return nil, nil, err
 	}
 	s.expect(out)
-	wait := s.store.Submit(store.Write{Head: &out.move, Apply: func(_ context.Context, tx *store.Tx) error {
+	wait := s.store.Submit(store.Write{Head: &out.move, Apply: func(ctx context.Context, tx *store.Tx) error {
 		out.apply(tx)
-		return nil
+		return out.settings.apply(ctx, tx)
 	}})
 	t.advance(out)
 	return out, wait, nil

@@ -4,6 +4,7 @@ package rooms
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,12 +24,23 @@ type UpgradeRequest struct {
 	AdditionalCreators []event.UserID
 }
 
+// creators returns who stands beside the sender in a version that knows such, in order.
+func (r *UpgradeRequest) creators(rules *event.Rules) []event.UserID {
+	if !rules.PrivilegedCreators {
+		return nil
+	}
+	others := slices.DeleteFunc(slices.Clone(r.AdditionalCreators), func(u event.UserID) bool { return u == r.Sender })
+	slices.Sort(others)
+	return slices.Compact(others)
+}
+
 // Upgrade makes a room that takes the place of another and returns its id. The
-// new room with its state and bans, the end of the old one, and the move of
-// its local aliases and of its entry in the directory are one write.
+// new room with its state and bans, the end of the old one, the move of its
+// local aliases and of its entry in the directory, and the sender's settings
+// are one write. The same request again returns the same room.
 //
 // Errors that clients see: M_UNSUPPORTED_ROOM_VERSION; M_FORBIDDEN, also if
-// there is no such room; M_BAD_JSON, M_TOO_LARGE and M_INVALID_ROOM_STATE for
+// there is no such room or it has been replaced in another way; M_BAD_JSON, M_TOO_LARGE and M_INVALID_ROOM_STATE for
 // state that the new version does not allow.
 //
 // https://spec.matrix.org/v1.19/client-server-api/#room-upgrades
@@ -69,6 +81,9 @@ func (s *Service) tryUpgrade(ctx context.Context, rules *event.Rules, e *roomEnt
 	if err != nil {
 		return "", err
 	}
+	if id, err := old.replacement(ctx, rules, r); err != nil || id != "" {
+		return id, err
+	}
 	steps, err := old.plan(ctx, rules, r)
 	if err != nil {
 		return "", err
@@ -78,6 +93,9 @@ func (s *Service) tryUpgrade(ctx context.Context, rules *event.Rules, e *roomEnt
 		return "", err
 	}
 	n.creator, n.public = r.Sender, old.public
+	if old.settings, err = s.settingsOf(ctx, r.Sender, e.info, n.entry.info); err != nil {
+		return "", err
+	}
 	all, wait, err := s.replace(ctx, e, old, n)
 	if err != nil {
 		return "", err
@@ -94,6 +112,49 @@ func (s *Service) tryUpgrade(ctx context.Context, rules *event.Rules, e *roomEnt
 	}
 	n.warm()
 	return n.entry.info.ID, fault.Hit(ctx, "rooms.upgrade.committed")
+}
+
+// replacement returns the room that this very request has put in the old
+// one's place before, empty for none. A second replacement would split those
+// who follow; whoever wants one has to take the tombstone away first.
+func (old *retiringRoom) replacement(ctx context.Context, rules *event.Rules, r *UpgradeRequest) (event.RoomID, error) {
+	id := replacementIn(old.at(typeTombstone))
+	if id == "" {
+		return "", nil
+	}
+	replaced := matrixerr.Forbidden("the room has been replaced already")
+	info, err := old.service.RoomByID(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", replaced
+	}
+	if err != nil {
+		return "", err
+	}
+	state, err := old.service.CurrentState(ctx, info.NID)
+	if err != nil {
+		return "", err
+	}
+	create, err := state.Event(ctx, event.StateKey{Type: typeCreate})
+	if err != nil {
+		return "", err
+	}
+	if info.Version != r.Version || !old.isPredecessor(create, rules, r) {
+		return "", replaced
+	}
+	return id, nil
+}
+
+// isPredecessor reports whether the request would give its room this create event.
+func (old *retiringRoom) isPredecessor(create *StoredEvent, rules *event.Rules, r *UpgradeRequest) bool {
+	if create == nil || create.Sender() != r.Sender {
+		return false
+	}
+	var content struct {
+		Creators []event.UserID `json:"additional_creators"`
+	}
+	id, _ := predecessorIn(create)
+	err := json.Unmarshal(create.Content(), &content)
+	return err == nil && id == old.info.ID && slices.Equal(content.Creators, r.creators(rules))
 }
 
 // replace takes the creator's turn in the old room, ends it there, and submits
@@ -138,7 +199,7 @@ func (s *Service) replace(ctx context.Context, e *roomEntry, old *retiringRoom, 
 		if old.public {
 			tx.SetPublic(e.info.NID, false)
 		}
-		return nil
+		return old.settings.apply(ctx, tx)
 	}})
 	return all, wait, nil
 }

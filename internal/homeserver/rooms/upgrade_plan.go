@@ -25,6 +25,8 @@ type retiringRoom struct {
 	bans  []*StoredEvent
 	// aliases are those of this server.
 	aliases []string
+	// settings are the sender's.
+	settings *settings
 }
 
 const (
@@ -88,9 +90,14 @@ func (old *retiringRoom) readState(ctx context.Context) error {
 	}
 	var nids []int64
 	for _, e := range entries {
-		if e.Key.Type == typeCreate || e.Key.Type == typePowerLevels || slices.Contains(movingTypes, e.Key.Type) {
-			nids = append(nids, e.NID)
+		switch e.Key.Type {
+		case typeCreate, typePowerLevels, typeTombstone:
+		default:
+			if !slices.Contains(movingTypes, e.Key.Type) {
+				continue
+			}
 		}
+		nids = append(nids, e.NID)
 	}
 	if old.state, err = old.service.plainEvents(ctx, nids); err != nil {
 		return err
@@ -116,10 +123,7 @@ func (old *retiringRoom) at(typ string) *StoredEvent {
 // they are there its creator may do everything, which they may not afterwards.
 func (old *retiringRoom) plan(ctx context.Context, rules *event.Rules, r *UpgradeRequest) ([]*proposal, error) {
 	b := &planner{service: old.service, rules: rules, r: &CreateRequest{Creator: r.Sender}}
-	creators := r.AdditionalCreators
-	if !rules.PrivilegedCreators {
-		creators = nil
-	}
+	creators := r.creators(rules)
 	if err := old.planCreate(b, creators); err != nil {
 		return nil, err
 	}
@@ -173,10 +177,8 @@ func (old *retiringRoom) planCreate(b *planner, creators []event.UserID) error {
 	if !b.rules.CreatorIsSender {
 		fields["creator"] = event.AppendString(nil, string(b.r.Creator))
 	}
-	others := slices.DeleteFunc(slices.Clone(creators), func(u event.UserID) bool { return u == b.r.Creator })
-	slices.Sort(others)
-	if others = slices.Compact(others); len(others) > 0 {
-		raw, err := json.Marshal(others)
+	if len(creators) > 0 {
+		raw, err := json.Marshal(creators)
 		if err != nil {
 			return fmt.Errorf("encode creators: %w", err)
 		}
@@ -195,7 +197,7 @@ func (old *retiringRoom) planCreate(b *planner, creators []event.UserID) error {
 // moved returns the content that a state event has in the new room, nil if it stays behind.
 func (old *retiringRoom) moved(rules *event.Rules, ev *StoredEvent) (any, error) {
 	switch ev.Type() {
-	case typeCreate, typePowerLevels:
+	case typeCreate, typePowerLevels, typeTombstone:
 		return nil, nil
 	case typeCanonicalAlias:
 		return old.movedAlias(ev), nil
