@@ -65,6 +65,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.keyBackupRoutes(),
 		a.createRoomRoutes(),
 		a.upgradeRoutes(),
+		a.mutualRoomRoutes(),
 		a.membershipRoutes(),
 		a.sendRoutes(),
 		a.stateRoutes(),

@@ -33,5 +33,7 @@ var specVersions = []string{
 func (a *API) versions(context.Context, httpapi.Caller, *httpapi.Empty) (*versionsResponse, error) {
 	return &versionsResponse{Versions: specVersions, UnstableFeatures: map[string]bool{
 		"org.matrix.msc4222": true, // state_after in /sync, under its name before v1.16
+		// GET /mutual_rooms, which clients look for before v1.19 is among the versions.
+		"uk.half-shot.msc2666.query_mutual_rooms.stable": true,
 	}}, nil
 }

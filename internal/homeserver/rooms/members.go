@@ -97,14 +97,21 @@ func (s *Service) SharedRoomUsers(ctx context.Context, user event.UserID) ([]eve
 
 // ShareRoom reports whether both users are joined to one room.
 func (s *Service) ShareRoom(ctx context.Context, a, b event.UserID) (bool, error) {
+	all, err := s.MutualRooms(ctx, a, b)
+	return len(all) > 0, err
+}
+
+// MutualRooms returns the nids of the rooms that both users are joined to, in order.
+func (s *Service) MutualRooms(ctx context.Context, a, b event.UserID) ([]int64, error) {
 	ofA, err := s.MembershipsOf(ctx, a)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	ofB, err := s.MembershipsOf(ctx, b)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
+	var both []int64
 	for len(ofA) > 0 && len(ofB) > 0 {
 		switch cmp.Compare(ofA[0].RoomNID, ofB[0].RoomNID) {
 		case -1:
@@ -113,12 +120,12 @@ func (s *Service) ShareRoom(ctx context.Context, a, b event.UserID) (bool, error
 			ofB = ofB[1:]
 		default:
 			if ofA[0].Membership == Join && ofB[0].Membership == Join {
-				return true, nil
+				both = append(both, ofA[0].RoomNID)
 			}
 			ofA, ofB = ofA[1:], ofB[1:]
 		}
 	}
-	return false, nil
+	return both, nil
 }
 
 // JoinedRooms returns the rooms that user is joined to.
