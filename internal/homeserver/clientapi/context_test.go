@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -187,9 +188,76 @@ func TestTagsArePutOnRoomsByTheirUser(t *testing.T) {
 		alice.Get(tags).OK().Equal(`{"tags":{"m.favourite":{"order":0.25}}}`)
 		alice.Get(clientV3 + "/user/{user}/rooms/" + url.PathEscape(room) + "/account_data/m.tag").OK().Equal(`{"tags":{"m.favourite":{"order":0.25}}}`)
 
-		alice.Put(tags+"/m.favourite", object{"order": "first"}).Refused(400, "M_BAD_JSON")
-		bob.Put(clientV3+"/user/"+url.PathEscape(alice.UserID)+"/rooms/"+url.PathEscape(room)+"/tags/x", object{}).Refused(403, "M_FORBIDDEN")
-		bob.Get(clientV3+"/user/"+url.PathEscape(alice.UserID)+"/rooms/"+url.PathEscape(room)+"/tags").Refused(403, "M_FORBIDDEN")
-		s.Client().Get(clientV3+"/user/"+url.PathEscape(alice.UserID)+"/rooms/"+url.PathEscape(room)+"/tags").Refused(401, "M_MISSING_TOKEN")
+		of := clientV3 + "/user/" + url.PathEscape(alice.UserID) + "/rooms/" + url.PathEscape(room) + "/tags"
+		bob.Put(of+"/x", object{}).Refused(403, "M_FORBIDDEN")
+		bob.Get(of).Refused(403, "M_FORBIDDEN")
+		bob.Do("DELETE", of+"/x", nil).Refused(403, "M_FORBIDDEN")
+		s.Client().Get(of).Refused(401, "M_MISSING_TOKEN")
+		bob.Get(tags).OK().Equal(`{"tags":{}}`) // a room that bob was never in has none
+		bob.Put(tags+"/x", object{}).Refused(404, "M_NOT_FOUND")
+	})
+}
+
+func TestTagsHaveNamesAndOrders(t *testing.T) {
+	homeservertest.Each(t, homeservertest.Options{}, func(t *testing.T, s *homeservertest.Server) {
+		alice := s.Register("alice")
+		room := createRoom(alice, object{})
+		tags := clientV3 + "/user/{user}/rooms/" + url.PathEscape(room) + "/tags"
+		long := strings.Repeat("x", 255)
+		for _, test := range []struct {
+			name, tag string
+			content   any
+			status    int
+			code      string
+		}{
+			{"the least order", "a", object{"order": 0}, 200, ""},
+			{"the greatest order", "b", object{"order": 1}, 200, ""},
+			{"an order between", "c", object{"order": 0.000001}, 200, ""},
+			{"no order", "d", object{"other": []any{1}}, 200, ""},
+			{"the longest name", long, object{}, 200, ""},
+			{"a longer name", long + "x", object{}, 400, "M_INVALID_PARAM"},
+			{"a name of longer bytes", strings.Repeat("é", 128), object{}, 400, "M_INVALID_PARAM"},
+			{"an order below 0", "x", object{"order": -0.1}, 400, "M_INVALID_PARAM"},
+			{"an order above 1", "x", object{"order": 1.1}, 400, "M_INVALID_PARAM"},
+			{"an order of no size", "x", `{"order":1e999}`, 400, "M_BAD_JSON"},
+			{"an order that is text", "x", object{"order": "first"}, 400, "M_BAD_JSON"},
+			{"an order that is a list", "x", object{"order": []any{0.5}}, 400, "M_BAD_JSON"},
+			{"a content that is a list", "x", []any{}, 400, "M_BAD_JSON"},
+			{"a content that is text", "x", `"x"`, 400, "M_BAD_JSON"},
+			{"a content that is nothing", "x", "null", 400, "M_BAD_JSON"},
+			{"a content that is no JSON", "x", "{", 400, "M_NOT_JSON"},
+		} {
+			r := alice.With(t).Put(tags+"/"+url.PathEscape(test.tag), test.content)
+			if r.Status != test.status {
+				t.Errorf("%s: %d %s", test.name, r.Status, r.Body)
+			} else if test.code != "" {
+				r.Refused(test.status, test.code)
+			}
+		}
+		if got := alice.Get(tags).OK().Value("tags").(object); len(got) != 5 {
+			t.Errorf("tags: %v", got)
+		}
+		alice.Put(tags+"/x", object{"note": strings.Repeat("x", 1<<16)}).Refused(413, "M_TOO_LARGE")
+		// Whatever else a client has put there is no tag.
+		alice.Put(accountDataPath(room, "m.tag"), object{"tags": 5}).OK()
+		alice.Get(tags).OK().Equal(`{"tags":{}}`)
+		alice.Put(tags+"/a", object{}).OK()
+		alice.Get(tags).OK().Equal(`{"tags":{"a":{}}}`)
+	})
+}
+
+func TestTagsThatAreSetAtOnceAreAllThere(t *testing.T) {
+	homeservertest.Each(t, homeservertest.Options{}, func(t *testing.T, s *homeservertest.Server) {
+		alice := s.Register("alice")
+		room := createRoom(alice, object{})
+		tags := clientV3 + "/user/{user}/rooms/" + url.PathEscape(room) + "/tags"
+		var wg sync.WaitGroup
+		for i := range 24 {
+			wg.Go(func() { alice.Put(fmt.Sprintf("%s/u.%d", tags, i), object{}).OK() })
+		}
+		wg.Wait()
+		if got := alice.Get(tags).OK().Value("tags").(object); len(got) != 24 {
+			t.Errorf("%d tags: %v", len(got), got)
+		}
 	})
 }

@@ -62,6 +62,9 @@ func (r *setTagRequest) Validate() error {
 	if err := json.Unmarshal(r.Content, &content); err != nil {
 		return matrixerr.BadJSON("order must be a number")
 	}
+	if content.Order != nil && (*content.Order < 0 || *content.Order > 1) {
+		return matrixerr.InvalidParam("order must be between 0 and 1")
+	}
 	return nil
 }
 

@@ -39,7 +39,13 @@ func (s *Service) Tags(ctx context.Context, user event.UserID, room event.RoomID
 	return content.Tags, nil
 }
 
+// maxTagsBytes is how long the content of m.tag gets: all of it comes with
+// every change of it.
+const maxTagsBytes = 64 << 10
+
 // SetTag puts a tag on a room, or takes it off if content is nil.
+//
+// Errors for clients: not found, M_BAD_JSON, M_TOO_LARGE.
 func (s *Service) SetTag(ctx context.Context, user event.UserID, roomID event.RoomID, tag string, content []byte) error {
 	roomNID, err := s.knownRoom(ctx, user, roomID)
 	if err != nil {
@@ -59,7 +65,11 @@ func (s *Service) SetTag(ctx context.Context, user event.UserID, roomID event.Ro
 		if delete(tags.Tags, tag); content != nil {
 			tags.Tags[tag] = content
 		}
-		return json.Marshal(tags)
+		all, err := json.Marshal(tags)
+		if err == nil && len(all) > maxTagsBytes && content != nil {
+			err = matrixerr.TooLarge("there is no room for more tags")
+		}
+		return all, err
 	}
 	err = s.store.ChangeAccountData(ctx, store.AccountDataChange{UserID: string(user), RoomNID: roomNID, Type: typeTag, New: add})
 	if err != nil {
