@@ -127,6 +127,10 @@ func TestAThreadDoesNotBeginInsideAnother(t *testing.T) {
 		root := say(c.alice, room, "root", "root")
 		reply := relate(c.alice, room, "m.thread", root, "reply")
 		c.alice.Put(in(room, "send", "m.room.message", "x"), relating("m.thread", reply, "x")).Refused(400, "M_UNKNOWN")
+		c.alice.Put(in(room, "send", "m.room.message", "x"),
+			fmt.Sprintf(`{"m.relates\u005fto":{"rel_type":"m.thread","event_id":%q}}`, reply)).Refused(400, "M_UNKNOWN")
+		// Of events that one may not see nothing is told.
+		c.bob.Put(in(room, "send", "m.room.message", "x"), relating("m.thread", reply, "x")).Refused(403, "M_FORBIDDEN")
 		// A reply without rel_type may begin a thread.
 		rich := sendContent(c.alice, room, "m.room.message", "rich", object{
 			"body": "rich", "m.relates_to": object{"m.in_reply_to": object{"event_id": root}},

@@ -113,8 +113,8 @@ func errDuplicateAnnotation() error {
 // that are sent at once the database lets only one in; to look before spares
 // it the trouble in general.
 func (s *Service) prepareRelation(ctx context.Context, e *roomEntry, p *proposal) error {
-	if !bytes.Contains(p.content, []byte(relationMember)) {
-		return nil
+	if !bytes.Contains(p.content, []byte(relationMember)) && !bytes.Contains(p.content, []byte(`\u`)) {
+		return nil // as most are; an escaped name is seen below
 	}
 	content, err := event.Canonical(p.content, true)
 	if err != nil {
