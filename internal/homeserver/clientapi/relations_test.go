@@ -235,9 +235,15 @@ func TestAMalformedRelationIsNone(t *testing.T) {
 		room := c.publicRoom()
 		root := say(c.alice, room, "root", "root")
 		for i, about := range []any{
-			5, object{}, object{"rel_type": "m.thread"}, object{"event_id": root}, object{"rel_type": 5, "event_id": root},
-			object{"rel_type": "m.thread", "event_id": 5}, object{"rel_type": "m.thread", "event_id": "root\x00"},
-			object{"rel_type": "", "event_id": root}, object{"rel_type": strings.Repeat("x", 256), "event_id": root},
+			5,
+			object{},
+			object{"rel_type": "m.thread"},
+			object{"event_id": root},
+			object{"rel_type": 5, "event_id": root},
+			object{"rel_type": "m.thread", "event_id": 5},
+			object{"rel_type": "m.thread", "event_id": "root\x00"},
+			object{"rel_type": "", "event_id": root},
+			object{"rel_type": strings.Repeat("x", 256), "event_id": root},
 			object{"rel_type": "m.annotation", "event_id": root + strings.Repeat("x", 300), "key": "+1"},
 			object{"m.in_reply_to": object{"event_id": root}},
 		} {

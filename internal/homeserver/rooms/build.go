@@ -211,12 +211,11 @@ func (t *turn) advance(p *pending) {
 }
 
 // apply writes the event. The room's head was moved before.
-func (p *pending) apply(tx *store.Tx) store.Pos {
+func (p *pending) apply(tx *store.Tx) {
 	pos := p.insert(tx)
 	if p.layer != nil {
 		tx.SetCurrentState(p.row.RoomNID, p.delta, pos)
 	}
-	return pos
 }
 
 // insert writes what even a new room needs for each of its events.

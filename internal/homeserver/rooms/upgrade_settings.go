@@ -116,9 +116,7 @@ func (s *settings) apply(ctx context.Context, tx *store.Tx) error {
 // stays as the client left it.
 func (s *settings) addDirect(content []byte) ([]byte, error) {
 	chats := map[string]json.RawMessage{}
-	if json.Unmarshal(content, &chats) != nil {
-		return nil, nil
-	}
+	_ = json.Unmarshal(content, &chats) // what is no object holds no chats
 	changed := false
 	for user, raw := range chats {
 		var rooms []event.RoomID
