@@ -6,8 +6,12 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +40,7 @@ func TestEndpointReference(t *testing.T) {
 	endpointTable(&b, "Client listener", s.clientRoutes())
 	endpointTable(&b, "Federation listener", s.federationRoutes())
 	endpointTable(&b, "Internal listener", s.internalRoutes())
+	deviations(t, &b, "clientapi")
 	if *update {
 		if err := os.WriteFile(endpointsFile, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -64,6 +69,32 @@ func endpointTable(b *strings.Builder, title string, routes []httpapi.Route) {
 			body = bodySize(r)
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", r.Method, path, r.Auth, r.Limit, body)
+	}
+}
+
+var endpointLine = regexp.MustCompile(`(?m)^[A-Z]+ /.*$`)
+
+// deviations lists what the comments of endpoints say after "Deviation:".
+func deviations(t *testing.T, b *strings.Builder, folders ...string) {
+	t.Helper()
+	b.WriteString("\n## Deviations from the specification\n")
+	for _, folder := range folders {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, group := range file.Comments {
+				before, text, found := strings.Cut(group.Text(), "Deviation: ")
+				if found {
+					fmt.Fprintf(b, "- `%s`: %s\n", endpointLine.FindString(before), strings.Join(strings.Fields(text), " "))
+				}
+			}
+		}
 	}
 }
 
