@@ -26,6 +26,7 @@ var importRules = []importRule{
 	{"internal/homeserver/event", []string{module}, "the event core is pure and imports nothing of ours"},
 	{"internal/homeserver/event", []string{"os", "net", "net/http", "time", "math/rand", "database/sql", "log", "log/slog"}, "the event core has no I/O and no clock"},
 	{"internal/homeserver/clientapi", []string{"database/sql", module + "internal/homeserver/store/"}, "endpoints never touch SQL"},
+	{"internal/homeserver/adminapi", []string{"database/sql", module + "internal/homeserver/store/"}, "endpoints never touch SQL"},
 	{"internal/homeserver/accounts", []string{module + "internal/homeserver/stream", module + "internal/homeserver/push", module + "internal/homeserver/clientapi"}, "domain packages call downwards"},
 	{"internal/homeserver/e2ee", []string{module + "internal/homeserver/stream", module + "internal/homeserver/push", module + "internal/homeserver/clientapi"}, "domain packages call downwards"},
 	{"internal/homeserver/rooms", []string{module + "internal/homeserver/stream", module + "internal/homeserver/push", module + "internal/homeserver/clientapi", module + "internal/homeserver/e2ee"}, "domain packages call downwards"},

@@ -29,7 +29,7 @@ func newRegistry() *prometheus.Registry {
 // internalRoutes are for those who run the server, not for its users.
 func (s *Server) internalRoutes() []httpapi.Route {
 	metrics := promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{DisableCompression: true})
-	return []httpapi.Route{
+	routes := []httpapi.Route{
 		{Method: "GET", Path: "/healthz", Auth: httpapi.Public, Quiet: true, Handler: httpapi.JSON(s.healthy)},
 		{Method: "GET", Path: "/readyz", Auth: httpapi.Public, Quiet: true, Handler: httpapi.JSON(s.ready)},
 		{Method: "GET", Path: "/metrics", Auth: httpapi.Public, Quiet: true, Handler: func(w http.ResponseWriter, r *httpapi.Request) error {
@@ -37,6 +37,10 @@ func (s *Server) internalRoutes() []httpapi.Route {
 			return nil
 		}},
 	}
+	if s.config.Registration.SharedSecretFile != "" {
+		routes = append(routes, s.services.admin.SharedSecretRoutes()...)
+	}
+	return routes
 }
 
 // healthy says that the process answers. A database that is away does not

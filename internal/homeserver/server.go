@@ -6,6 +6,7 @@
 package homeserver
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -83,7 +84,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 
 // open does what can fail at start, the cheapest checks first.
 func (s *Server) open(ctx context.Context) error {
-	tokens, err := registrationTokens(s.config.Registration)
+	secrets, err := readSecrets(s.config.Registration)
 	if err != nil {
 		return err
 	}
@@ -104,15 +105,37 @@ func (s *Server) open(ctx context.Context) error {
 		return fmt.Errorf("open database: %w", err)
 	}
 	s.limiter = httpapi.NewLimiter(s.config.RateLimits, s.options.Now)
-	if s.services, err = s.assemble(tokens); err != nil {
+	if s.services, err = s.assemble(secrets); err != nil {
 		return err
 	}
 	return s.listen(ctx)
 }
 
+// secrets are what registration needs of files.
+type secrets struct {
+	tokens []string
+	shared []byte
+}
+
+func readSecrets(r config.Registration) (secrets, error) {
+	tokens, err := registrationTokens(r)
+	if err != nil || r.SharedSecretFile == "" {
+		return secrets{tokens: tokens}, err
+	}
+	text, err := os.ReadFile(r.SharedSecretFile)
+	if err != nil {
+		return secrets{}, fmt.Errorf("%w: registration.sharedSecretFile: %w", ErrConfig, err)
+	}
+	shared := bytes.TrimSpace(text)
+	if len(shared) == 0 {
+		return secrets{}, fmt.Errorf("%w: registration.sharedSecretFile: is empty", ErrConfig)
+	}
+	return secrets{tokens, shared}, nil
+}
+
 // registrationTokens reads the tokens of mode Token.
 func registrationTokens(r config.Registration) ([]string, error) {
-	if r.Mode != config.RegistrationToken {
+	if r.Mode != config.RegistrationToken || r.TokenFile == "" {
 		return nil, nil
 	}
 	text, err := os.ReadFile(r.TokenFile)

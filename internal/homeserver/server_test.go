@@ -225,10 +225,14 @@ func TestFailuresAtStartHaveAReason(t *testing.T) {
 		{"another server's data", func(c *config.Config) { *c = stopped.Config; c.ServerName = "other.example" }, "ServerNameMismatch"},
 		{"no Postgres there", func(c *config.Config) { c.Database.URL = "postgres://127.0.0.1:1/x" }, "DatabaseUnreachable"},
 		{"an address that is taken", func(c *config.Config) { c.Listen.Client = running.Config.Listen.Client }, "ConfigInvalid"},
-		{"no token file", func(c *config.Config) { c.Registration = config.Registration{Mode: config.RegistrationToken} }, "ConfigInvalid"},
+		{"a token file that is missing", func(c *config.Config) {
+			c.Registration = config.Registration{Mode: config.RegistrationToken, TokenFile: "/nowhere"}
+		}, "ConfigInvalid"},
 		{"an empty token file", func(c *config.Config) {
 			c.Registration = config.Registration{Mode: config.RegistrationToken, TokenFile: file("\n")}
 		}, "ConfigInvalid"},
+		{"a shared secret that is missing", func(c *config.Config) { c.Registration.SharedSecretFile = "/nowhere" }, "ConfigInvalid"},
+		{"an empty shared secret", func(c *config.Config) { c.Registration.SharedSecretFile = file(" \n") }, "ConfigInvalid"},
 		{"no database URL file", func(c *config.Config) { c.Database.URLFile = "/nowhere" }, "ConfigInvalid"},
 		{"an administrator without a password file", func(c *config.Config) {
 			c.Admins = []config.Admin{{Localpart: "root", PasswordFile: "/nowhere"}}

@@ -4,8 +4,10 @@ package homeserver
 
 import (
 	"context"
+	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/accounts"
+	"github.com/foyer-matrix/foyer/internal/homeserver/adminapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/clientapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -19,6 +21,7 @@ import (
 type services struct {
 	accounts *accounts.Service
 	api      *clientapi.API
+	admin    *adminapi.API
 	// background runs until its context ends.
 	background []func(context.Context) error
 	// drain makes long polls answer with what they have.
@@ -27,7 +30,7 @@ type services struct {
 
 // assemble makes the services. They register with the change log, so this
 // comes before the store runs.
-func (s *Server) assemble(registrationTokens []string) (*services, error) {
+func (s *Server) assemble(registration secrets) (*services, error) {
 	secret, err := derivedSecret(s.signer, "interactive authentication")
 	if err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 	server := event.ServerName(s.config.ServerName)
 	a := accounts.New(accounts.Options{
 		Store: s.store, Changes: s.store.Log(), ServerName: server,
-		Registration: s.config.Registration.Mode, RegistrationTokens: registrationTokens,
+		Registration: s.config.Registration.Mode, RegistrationTokens: registration.tokens, SharedSecret: registration.shared,
 		Limiter: s.limiter, Secret: secret, Log: s.log, Now: s.options.Now,
 	})
 	r := rooms.New(rooms.Options{
@@ -60,9 +63,12 @@ func (s *Server) assemble(registrationTokens []string) (*services, error) {
 			a.Run, str.Run,
 			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run,
 		},
+		admin: adminapi.New(a),
 		drain: str.Drain,
 	}, nil
 }
 
 // clientRoutes are what the client listener serves.
-func (s *Server) clientRoutes() []httpapi.Route { return s.services.api.Routes() }
+func (s *Server) clientRoutes() []httpapi.Route {
+	return slices.Concat(s.services.api.Routes(), s.services.admin.Routes())
+}

@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +95,7 @@ func TestConfirmIsBoundToUserAndOperation(t *testing.T) {
 		{"H29 a stage that is not offered", "M_UNRECOGNIZED", f.Confirm(t.Context(), alice, "reset", json.RawMessage(`{"type":"m.login.dummy","session":"`+session+`"}`)), true},
 		{"H31 the session of another user", "", f.Confirm(t.Context(), bob, "reset", auth(session, "bob", password)), false},
 		{"H31 the session of another operation", "", f.Confirm(t.Context(), alice, "delete", auth(session, "alice", password)), false},
+		{"a session and no stage", "", f.Confirm(t.Context(), alice, "reset", json.RawMessage(`{"session":"`+session+`"}`)), true},
 		{"an empty auth object", "", f.Confirm(t.Context(), alice, "reset", json.RawMessage(`{}`)), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -117,11 +120,8 @@ func TestWhoATokenBelongsTo(t *testing.T) {
 	create := func(name string, flags, expires int64) string {
 		t.Helper()
 		id := "@" + name + ":test.example"
-		if err := f.store.CreateUser(t.Context(), store.User{ID: id, Flags: flags}, nil, nil); err != nil {
-			t.Fatal(err)
-		}
 		s := store.Session{Device: store.Device{UserID: id, DeviceID: "D"}, TokenHash: hash(name), ExpiresTS: expires}
-		if err := f.store.StartSession(t.Context(), s); err != nil {
+		if err := f.store.CreateUser(t.Context(), store.NewUser{User: store.User{ID: id, Flags: flags}, Session: &s}); err != nil {
 			t.Fatal(err)
 		}
 		return name
@@ -130,6 +130,7 @@ func TestWhoATokenBelongsTo(t *testing.T) {
 	create("plain", 0, 0)
 	create("admin", store.UserAdmin, soon)
 	create("locked", store.UserLocked, 0)
+	create("suspended", store.UserSuspended, 0)
 	create("gone", store.UserDeactivated, 0)
 	check := func(token, code string) httpapi.Caller {
 		t.Helper()
@@ -146,7 +147,12 @@ func TestWhoATokenBelongsTo(t *testing.T) {
 		if c := check("admin", ""); !c.Admin {
 			t.Errorf("caller %+v", c)
 		}
-		check("locked", matrixerr.CodeUserLocked)
+		if c := check("locked", ""); !c.Locked || c.Suspended {
+			t.Errorf("caller %+v", c)
+		}
+		if c := check("suspended", ""); !c.Suspended || c.Locked {
+			t.Errorf("caller %+v", c)
+		}
 		check("gone", matrixerr.CodeUnknownToken)
 		check("nobody", matrixerr.CodeUnknownToken)
 	}
@@ -166,7 +172,7 @@ func TestH14ADeactivatedUserCannotSignIn(t *testing.T) {
 	}
 	for name, flags := range map[string]int64{"imported": 0, "gone": store.UserDeactivated} {
 		u := store.User{ID: "@" + name + ":test.example", Password: string(encoded), Flags: flags}
-		if err := f.store.CreateUser(t.Context(), u, nil, nil); err != nil {
+		if err := f.store.CreateUser(t.Context(), store.NewUser{User: u}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -203,6 +209,46 @@ func TestVisitsAreRecordedNowAndThen(t *testing.T) {
 		d, err := f.Device(t.Context(), s.UserID, s.DeviceID)
 		if err != nil || d.LastSeenTS != start.Add(step.want).UnixMilli() || d.LastSeenIP != step.wantIP {
 			t.Errorf("after %v: %+v (%v)", step.after, d, err)
+		}
+	}
+}
+
+func TestASignInBeyondTheLimitReplacesTheDeviceThatWasNotUsedForLongest(t *testing.T) {
+	f := newFixture(t)
+	first := f.register(t, "alice")
+	user, err := f.store.User(t.Context(), string(first.UserID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 1000
+	var wait sync.WaitGroup
+	for i := range most - 1 {
+		d := store.Device{UserID: user.ID, DeviceID: fmt.Sprint("D", i), LastSeenTS: f.now.UnixMilli() + 1 + int64(i)}
+		wait.Go(func() {
+			if err := f.store.StartSession(t.Context(), store.Session{Device: d, TokenHash: hash(d.DeviceID), Password: user.Password}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	f.now = f.now.Add(time.Minute)
+	login := accounts.Login{User: "alice", Password: password, Device: accounts.NewDevice{ID: "NEW"}}
+	for _, want := range []string{first.DeviceID, ""} { // again: the same device, which replaces none
+		if _, err := f.Login(t.Context(), login); err != nil {
+			t.Fatal(err)
+		}
+		devices, err := f.Devices(t.Context(), first.UserID)
+		if err != nil || len(devices) != most {
+			t.Errorf("%d devices (%v), want %d", len(devices), err, most)
+		}
+		if want != "" {
+			_, err := f.Device(t.Context(), first.UserID, want)
+			if !matrixerr.Is(err, matrixerr.CodeNotFound) {
+				t.Errorf("the oldest device: %v, want that it is gone", err)
+			}
+		}
+		if _, err := f.Device(t.Context(), first.UserID, "D0"); err != nil {
+			t.Errorf("the second oldest device: %v", err)
 		}
 	}
 }

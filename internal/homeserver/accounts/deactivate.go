@@ -4,11 +4,13 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // PasswordChange replaces a password.
@@ -30,28 +32,9 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) error {
 	if err != nil {
 		return err
 	}
-	var signOut []string
-	if c.SignOut {
-		if signOut, err = s.deviceIDs(ctx, c.Caller.UserID, c.Caller.DeviceID); err != nil {
-			return err
-		}
-	}
-	return s.Store.SetPassword(ctx, string(c.Caller.UserID), hash, signOut)
-}
-
-// deviceIDs lists the devices of user but for one.
-func (s *Service) deviceIDs(ctx context.Context, user event.UserID, but string) ([]string, error) {
-	devices, err := s.Store.Devices(ctx, string(user))
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, 0, len(devices))
-	for _, d := range devices {
-		if d.DeviceID != but {
-			ids = append(ids, d.DeviceID)
-		}
-	}
-	return ids, nil
+	return s.Store.SetPassword(ctx, store.PasswordChange{
+		UserID: string(c.Caller.UserID), Hash: hash, SignOut: c.SignOut, Keep: c.Caller.DeviceID,
+	})
 }
 
 // DeleteDevices deletes devices of user; those that do not exist are skipped.
@@ -64,11 +47,8 @@ func (s *Service) DeleteDevices(ctx context.Context, user event.UserID, devices 
 // or act for it. Its rooms are left and its data is removed by
 // RunDeactivations. The caller has confirmed who they are.
 func (s *Service) Deactivate(ctx context.Context, user event.UserID, erase bool) error {
-	devices, err := s.deviceIDs(ctx, user, "")
-	if err != nil {
-		return err
-	}
-	if err := s.Store.Deactivate(ctx, string(user), devices, erase); err != nil {
+	d := store.Deactivation{UserID: string(user), Erase: erase, RequestedTS: s.nowTS()}
+	if err := s.Store.Deactivate(ctx, d); err != nil {
 		return fmt.Errorf("deactivate account: %w", err)
 	}
 	select {
@@ -78,49 +58,100 @@ func (s *Service) Deactivate(ctx context.Context, user event.UserID, erase bool)
 	return nil
 }
 
-// deactivationRetry is how soon a task that failed is tried again.
-const deactivationRetry = time.Minute
+// Deactivations returns the accounts whose traces are still being removed.
+func (s *Service) Deactivations(ctx context.Context) ([]store.Deactivation, error) {
+	return s.Store.Deactivations(ctx)
+}
+
+// deactivationCheck is how soon a task that failed, or that another replica
+// left, is taken up.
+const deactivationCheck = time.Minute
 
 // RunDeactivations removes the traces of deactivated accounts, those that an
 // earlier process left half done as well, until ctx ends. leave takes a user
 // out of every room; calling it again is harmless, as is all of this task.
 func (s *Service) RunDeactivations(ctx context.Context, leave func(context.Context, event.UserID) error) error {
 	for {
-		var again <-chan time.Time
 		if err := s.finishDeactivations(ctx, leave); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "cannot finish a deactivation; trying again", "error", err)
-			again = time.After(deactivationRetry)
+			s.Log.WarnContext(ctx, "cannot go on with deactivations", "error", err)
 		}
 		select {
 		case <-s.deactivated:
-		case <-again:
+		case <-time.After(deactivationCheck):
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+// finishDeactivations tries each account; one that fails holds up no other.
 func (s *Service) finishDeactivations(ctx context.Context, leave func(context.Context, event.UserID) error) error {
-	users, err := s.Store.Deactivations(ctx)
+	waiting, err := s.Store.Deactivations(ctx)
 	if err != nil {
 		return fmt.Errorf("read deactivations: %w", err)
 	}
-	for _, user := range users {
-		if err := leave(ctx, event.UserID(user)); err != nil {
-			return fmt.Errorf("leave rooms: %w", err)
+	for _, d := range waiting {
+		err := s.finishDeactivation(ctx, d.UserID, leave)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err := s.Store.FinishDeactivation(ctx, user); err != nil {
-			return fmt.Errorf("remove data: %w", err)
+		if err == nil {
+			s.Log.InfoContext(ctx, "account is deactivated and its data removed", "user", d.UserID)
+			continue
 		}
-		s.Log.InfoContext(ctx, "account is deactivated and its data removed", "user", user)
+		s.Log.ErrorContext(ctx, "cannot finish a deactivation; trying again later", "user", d.UserID, "error", err)
+		if err := s.Store.FailDeactivation(ctx, d.UserID, err.Error()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+func (s *Service) finishDeactivation(ctx context.Context, user string, leave func(context.Context, event.UserID) error) error {
+	if err := leave(ctx, event.UserID(user)); err != nil {
+		return fmt.Errorf("leave rooms: %w", err)
+	}
+	if err := s.removeBackups(ctx, user); err != nil {
+		return fmt.Errorf("remove key backups: %w", err)
+	}
+	if err := s.Store.FinishDeactivation(ctx, user); err != nil {
+		return fmt.Errorf("remove data: %w", err)
+	}
+	return nil
+}
+
+// backupPart is how many keys of a backup are deleted in one transaction.
+const backupPart = 500
+
+// removeBackups deletes key backups in parts, so that nobody waits long.
+func (s *Service) removeBackups(ctx context.Context, user string) error {
+	for {
+		b, err := s.Store.CurrentKeyBackup(ctx, user)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.Store.DeleteKeyBackup(ctx, user, b.Version); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		for more := true; more; {
+			if more, err = s.Store.PurgeKeyBackup(ctx, user, b.Version, backupPart); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // deactivationStore is what deactivation needs of the store.
 type deactivationStore interface {
-	SetPassword(ctx context.Context, user, hash string, signOut []string) error
-	Deactivate(ctx context.Context, user string, devices []string, erase bool) error
-	Deactivations(ctx context.Context) ([]string, error)
+	SetPassword(ctx context.Context, c store.PasswordChange) error
+	Deactivate(ctx context.Context, d store.Deactivation) error
+	Deactivations(ctx context.Context) ([]store.Deactivation, error)
+	FailDeactivation(ctx context.Context, user, failure string) error
 	FinishDeactivation(ctx context.Context, user string) error
+	CurrentKeyBackup(ctx context.Context, user string) (store.KeyBackup, error)
+	DeleteKeyBackup(ctx context.Context, user string, version int64) error
+	PurgeKeyBackup(ctx context.Context, user string, version int64, limit int) (bool, error)
 }

@@ -24,8 +24,12 @@ import (
 // https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api
 //
 // Every flow here has a single stage, so a session has no progress to keep: it
-// is a signed note of the operation and its end, which any replica can check
-// and which a flood of first requests cannot fill a table with.
+// is a signed note of the user, the operation, what it is done to, and its
+// end, which any replica can check and which a flood of first requests cannot
+// fill a table with. It need not end with its first success, nor hold the
+// body: the proof of a stage comes in the same request as the body that it
+// allows, and what must count once (a registration token) is spent in the
+// transaction that it allows.
 
 // Auth is the auth object of a request.
 type Auth struct {
@@ -73,6 +77,9 @@ func (s *Service) interact(auth *Auth, operation string, stages map[string]stage
 		return s.challenge(s.newInteraction(operation), stages, nil)
 	}
 	check := stages[auth.Type]
+	if auth.Type == "" { // asks what is left to do
+		return s.challenge(session, stages, nil)
+	}
 	if check == nil {
 		return s.challenge(session, stages, matrixerr.New(0, matrixerr.CodeUnrecognized, "this stage is not offered"))
 	}
@@ -103,36 +110,48 @@ func (s *Service) challenge(session string, stages map[string]stage, reason *mat
 	return e
 }
 
-// newInteraction returns a session: its end, a nonce, and a signature of both
-// and the operation.
 func (s *Service) newInteraction(operation string) string {
-	head := binary.BigEndian.AppendUint64(nil, uint64(s.Now().Add(sessionLife).Unix()))
-	head = append(head, randomText(6)...)
-	return base64.RawURLEncoding.EncodeToString(append(head, s.signInteraction(head, operation)...))
-}
-
-const interactionHead = 8 + 8 // time and nonce
-
-func (s *Service) signInteraction(head []byte, operation string) []byte {
-	mac := hmac.New(sha256.New, s.Secret)
-	mac.Write(head)
-	mac.Write([]byte(operation))
-	return mac.Sum(nil)[:16]
+	return s.newNote(operation, sessionLife)
 }
 
 func (s *Service) validInteraction(session, operation string) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(session)
-	if err != nil || len(raw) != interactionHead+16 {
-		return false
+	_, ok := s.readNote(session, operation)
+	return ok
+}
+
+// newNote returns a signed note for a purpose: its end, a nonce, and a
+// signature of both and the purpose.
+func (s *Service) newNote(purpose string, life time.Duration) string {
+	head := binary.BigEndian.AppendUint64(nil, uint64(s.Now().Add(life).UnixMilli()))
+	head = append(head, randomText(6)...)
+	return base64.RawURLEncoding.EncodeToString(append(head, s.signNote(head, purpose)...))
+}
+
+const noteHead = 8 + 8 // time and nonce
+
+func (s *Service) signNote(head []byte, purpose string) []byte {
+	mac := hmac.New(sha256.New, s.Secret)
+	mac.Write(head)
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil)[:16]
+}
+
+// readNote returns when a note ends, and whether it is one for this purpose
+// that has not ended.
+func (s *Service) readNote(note, purpose string) (ends time.Time, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(note)
+	if err != nil || len(raw) != noteHead+16 {
+		return ends, false
 	}
-	head, signature := raw[:interactionHead], raw[interactionHead:]
-	end := time.Unix(int64(binary.BigEndian.Uint64(head)), 0)
-	return hmac.Equal(signature, s.signInteraction(head, operation)) && s.Now().Before(end)
+	head, signature := raw[:noteHead], raw[noteHead:]
+	ends = time.UnixMilli(int64(binary.BigEndian.Uint64(head)))
+	return ends, hmac.Equal(signature, s.signNote(head, purpose)) && s.Now().Before(ends)
 }
 
 // Confirm makes the user prove who they are, by password, before operation is
 // carried out, for example "device_signing/upload". auth is the request's auth
-// member, empty in a first request. Errors for clients: 401 with flows.
+// member, empty in a first request. Errors for clients: 401 with flows,
+// M_LIMIT_EXCEEDED.
 func (s *Service) Confirm(ctx context.Context, user event.UserID, operation string, auth json.RawMessage) error {
 	var a *Auth
 	if len(auth) > 0 && string(auth) != "null" {

@@ -4,10 +4,10 @@ package accounts
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
@@ -15,12 +15,21 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
-// Login is a sign-in by password.
+// Login is a sign-in.
 type Login struct {
 	// User is a user id or a local part.
 	User, Password string
-	// DeviceID of an existing device is used again; empty: a new one.
-	DeviceID, DeviceName string
+	// Token, if not empty, is a login token in place of User and Password.
+	Token  string
+	Device NewDevice
+}
+
+// NewDevice is the device that a sign-in is for.
+type NewDevice struct {
+	// ID of an existing device: it is used again; empty: a new one.
+	ID, Name string
+	// Refresh makes the access token one that ends and can be refreshed.
+	Refresh bool
 	// Caller tells where the request comes from.
 	Caller httpapi.Caller
 }
@@ -30,58 +39,73 @@ type Session struct {
 	UserID      event.UserID
 	DeviceID    string
 	AccessToken string
+	// RefreshToken is empty when the access token does not end.
+	RefreshToken string
+	// Expires is how long the access token lasts; 0: for ever.
+	Expires time.Duration
 }
 
 const (
 	// maxDevices bounds the devices of one account: each costs every member
-	// of its encrypted rooms a key.
+	// of its encrypted rooms a key. A sign-in beyond it replaces the device
+	// that was not used for longest, so that nobody is ever shut out.
 	maxDevices    = 1000
 	maxDeviceID   = 255
 	maxDeviceName = 100
 )
 
-// Login checks the password and starts a session.
+// Login checks the password or the token and starts a session.
 //
 // Errors for clients: M_FORBIDDEN, the same for a wrong password and a user
-// that does not exist; M_USER_DEACTIVATED; M_LIMIT_EXCEEDED when the account
-// is guessed at too often, from wherever; M_INVALID_PARAM for a bad device id;
-// M_FORBIDDEN for one that is the name of a cross-signing key, because a
-// signature by the device could pass for one by the key.
+// that does not exist; M_USER_DEACTIVATED; M_USER_LOCKED; M_LIMIT_EXCEEDED
+// when the account is guessed at too often, from wherever; M_INVALID_PARAM
+// for a bad device id; M_FORBIDDEN for one that is the name of a
+// cross-signing key, because a signature by the device could pass for one by
+// the key.
 func (s *Service) Login(ctx context.Context, l Login) (*Session, error) {
-	if err := checkDevice(l.DeviceID); err != nil {
+	if err := checkDevice(l.Device.ID); err != nil {
 		return nil, err
 	}
-	id := s.userOf(l.User)
-	// The route counts addresses; this counts the account that is guessed at.
-	if id != "" {
-		if wait := s.Limiter.Take(httpapi.LimitLogin, string(id)); wait > 0 {
-			return nil, matrixerr.LimitExceeded(wait)
-		}
-	}
-	u, err := s.checkPassword(ctx, id, l.Password)
+	u, err := s.identify(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	taken, err := s.Store.IsCrossSigningKey(ctx, u.ID, l.DeviceID)
+	if u.Is(store.UserLocked) {
+		return nil, matrixerr.UserLocked()
+	}
+	taken, err := s.Store.IsCrossSigningKey(ctx, u.ID, l.Device.ID)
 	if err != nil {
 		return nil, err
 	}
 	if taken {
 		return nil, matrixerr.Forbidden("this device id is the name of a cross-signing key")
 	}
-	n, err := s.Store.CountDevices(ctx, u.ID)
-	if err != nil {
+	session, started := s.newSession(u.ID, l.Device)
+	session.Password = u.Password
+	if l.Token != "" {
+		session.LoginToken = hashOf(l.Token)
+	}
+	if session.Evict, err = s.Store.DevicesBeyond(ctx, u.ID, session.DeviceID, maxDevices-1); err != nil {
 		return nil, err
 	}
-	if n >= maxDevices {
-		return nil, matrixerr.New(http.StatusForbidden, matrixerr.CodeResourceLimitExceeded,
-			"this account has too many devices; sign out of some")
-	}
-	session, token := s.newSession(u.ID, l.DeviceID, l.DeviceName, l.Caller)
-	if err := s.Store.StartSession(ctx, session); err != nil {
+	err = s.Store.StartSession(ctx, session)
+	switch {
+	case errors.Is(err, store.ErrSpent): // somebody else used it meanwhile
+		return nil, errBadLoginToken()
+	case errors.Is(err, store.ErrNotFound): // a new password, or deactivated, meanwhile
+		return nil, errForbidden()
+	case err != nil:
 		return nil, err
 	}
-	return &Session{UserID: id, DeviceID: session.DeviceID, AccessToken: token}, nil
+	return started, nil
+}
+
+// identify finds out whom the sign-in is for.
+func (s *Service) identify(ctx context.Context, l Login) (store.User, error) {
+	if l.Token != "" {
+		return s.loginTokenUser(ctx, l.Token)
+	}
+	return s.checkPassword(ctx, s.userOf(l.User), l.Password)
 }
 
 // userOf completes a local part to a user id, as sign-in forms take both.
@@ -98,11 +122,15 @@ func (s *Service) userOf(user string) event.UserID {
 }
 
 // checkPassword returns the account if the password is right. It takes the
-// same time whether the account exists or not.
+// same time whether the account exists or not. Guesses count against the
+// account that is guessed at, from whatever address and on whatever route.
 func (s *Service) checkPassword(ctx context.Context, id event.UserID, password string) (store.User, error) {
 	var u store.User
 	var err error
 	if id != "" {
+		if wait := s.Limiter.Take(httpapi.LimitLogin, string(id)); wait > 0 {
+			return u, matrixerr.LimitExceeded(wait)
+		}
 		u, err = s.Store.User(ctx, string(id))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return u, err
@@ -127,26 +155,33 @@ func checkDevice(id string) error {
 	return nil
 }
 
-// newSession makes a device and its access token; the store keeps only the
-// token's hash.
-func (s *Service) newSession(user, device, name string, c httpapi.Caller) (session store.Session, token string) {
-	if device == "" {
-		device = newDeviceID()
+// newSession makes a device and its tokens; the store keeps only their hashes.
+func (s *Service) newSession(user string, d NewDevice) (store.Session, *Session) {
+	if d.ID == "" {
+		d.ID = newDeviceID()
 	}
-	if len(name) > maxDeviceName {
-		name = strings.ToValidUTF8(name[:maxDeviceName], "")
+	if len(d.Name) > maxDeviceName {
+		d.Name = strings.ToValidUTF8(d.Name[:maxDeviceName], "")
 	}
-	token = "foyer_" + randomText(32)
-	hash := sha256.Sum256([]byte(token))
+	started := &Session{UserID: event.UserID(user), DeviceID: d.ID, AccessToken: newToken()}
 	now := s.nowTS()
-	return store.Session{
+	session := store.Session{
 		Device: store.Device{
-			UserID: user, DeviceID: device, DisplayName: name,
-			CreatedTS: now, LastSeenTS: now, LastSeenIP: addressText(c.Address),
+			UserID: user, DeviceID: d.ID, DisplayName: d.Name,
+			CreatedTS: now, LastSeenTS: now, LastSeenIP: addressText(d.Caller.Address), UserAgent: d.Caller.UserAgent,
 		},
-		TokenHash: hash[:],
-	}, token
+		TokenHash: hashOf(started.AccessToken),
+	}
+	if d.Refresh {
+		started.RefreshToken, started.Expires = newToken(), accessTokenLife
+		session.RefreshHash = hashOf(started.RefreshToken)
+		session.ExpiresTS = now + accessTokenLife.Milliseconds()
+	}
+	return session, started
 }
+
+// newToken returns a secret that says where it is from, for scanners of leaks.
+func newToken() string { return "foyer_" + randomText(32) }
 
 // Logout ends the caller's session and deletes its device.
 func (s *Service) Logout(ctx context.Context, c httpapi.Caller) error {
@@ -155,15 +190,7 @@ func (s *Service) Logout(ctx context.Context, c httpapi.Caller) error {
 
 // LogoutAll deletes all devices of the caller.
 func (s *Service) LogoutAll(ctx context.Context, c httpapi.Caller) error {
-	devices, err := s.Store.Devices(ctx, string(c.UserID))
-	if err != nil {
-		return err
-	}
-	ids := make([]string, len(devices))
-	for i, d := range devices {
-		ids[i] = d.DeviceID
-	}
-	return s.Store.DeleteDevices(ctx, string(c.UserID), ids)
+	return s.Store.DeleteOtherDevices(ctx, string(c.UserID), "")
 }
 
 // Devices lists the caller's devices.

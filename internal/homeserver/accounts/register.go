@@ -4,7 +4,6 @@ package accounts
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,13 +22,12 @@ type Registration struct {
 	// Localpart of the user id; nil: one is made up.
 	Localpart *string
 	Password  string
-	// DeviceID and DeviceName are of the first device.
-	DeviceID, DeviceName string
-	// NoSession leaves out the device and the access token.
+	// Device is the first device.
+	Device NewDevice
+	// NoSession leaves out the device and its tokens.
 	NoSession bool
 	// Auth is the client's auth object, nil in its first request.
-	Auth   *Auth
-	Caller httpapi.Caller
+	Auth *Auth
 }
 
 // registerOperation is what a registration's interactive authentication is bound to.
@@ -42,8 +40,8 @@ const registerOperation = "register"
 // M_USER_IN_USE, M_WEAK_PASSWORD, 401 with the flows that have to be completed,
 // M_LIMIT_EXCEEDED.
 func (s *Service) Register(ctx context.Context, r Registration) (*Session, error) {
-	if s.Registration != config.RegistrationOpen && s.Registration != config.RegistrationToken {
-		return nil, matrixerr.Forbidden("registration is closed on this server")
+	if err := s.checkRegistrationOpen(); err != nil {
+		return nil, err
 	}
 	localpart := strings.ToLower(newDeviceID())
 	if r.Localpart != nil {
@@ -56,37 +54,53 @@ func (s *Service) Register(ctx context.Context, r Registration) (*Session, error
 	if err := CheckPassword(r.Password); err != nil && (r.Auth != nil || r.Password != "") {
 		return nil, err
 	}
-	if err := checkDevice(r.DeviceID); err != nil {
+	if err := checkDevice(r.Device.ID); err != nil {
 		return nil, err
 	}
-	if err := s.interact(r.Auth, registerOperation, s.registrationStages()); err != nil {
+	n := newAccount{user: store.User{ID: string(id), CreatedTS: s.nowTS()}, displayName: id.Localpart()}
+	stages := s.registrationStages(ctx, &n)
+	if err := s.interact(r.Auth, registerOperation, stages); err != nil {
 		return nil, err
 	}
-	if wait := s.Limiter.Take(httpapi.LimitRegistration, addressText(r.Caller.Address)); wait > 0 {
+	if wait := s.Limiter.Take(httpapi.LimitRegistration, httpapi.AddressKey(r.Device.Caller.Address)); wait > 0 {
 		return nil, matrixerr.LimitExceeded(wait)
 	}
-	hash, err := s.hasher.hash(ctx, r.Password)
-	if err != nil {
+	if n.user.Password, err = s.hasher.hash(ctx, r.Password); err != nil {
 		return nil, err
 	}
-	return s.createUser(ctx, store.User{ID: string(id), Password: hash, CreatedTS: s.nowTS()}, r)
+	if !r.NoSession {
+		n.device = &r.Device
+	}
+	session, err := s.createUser(ctx, n)
+	if errors.Is(err, store.ErrSpent) {
+		return nil, s.challenge(s.newInteraction(registerOperation), stages, errBadRegistrationToken())
+	}
+	return session, err
 }
 
-// createUser stores the account with the display name that clients expect a
-// new user to have: the local part.
-func (s *Service) createUser(ctx context.Context, u store.User, r Registration) (*Session, error) {
-	id := event.UserID(u.ID)
-	name, err := json.Marshal(id.Localpart())
+// newAccount is an account that is about to be created.
+type newAccount struct {
+	user        store.User
+	displayName string
+	device      *NewDevice // nil: no session
+	conditions  []store.Condition
+}
+
+// createUser stores the account, with a display name, which clients expect a
+// new user to have. It returns store.ErrSpent if a condition fails.
+func (s *Service) createUser(ctx context.Context, n newAccount) (*Session, error) {
+	name, err := json.Marshal(n.displayName)
 	if err != nil {
 		return nil, err
 	}
-	result := &Session{UserID: id}
-	var session *store.Session
-	if !r.NoSession {
-		started, token := s.newSession(u.ID, r.DeviceID, r.DeviceName, r.Caller)
-		session, result.DeviceID, result.AccessToken = &started, started.DeviceID, token
+	result := &Session{UserID: event.UserID(n.user.ID)}
+	u := store.NewUser{User: n.user, Profile: []store.ProfileField{{Name: FieldDisplayName, Value: name}}, Conditions: n.conditions}
+	if n.device != nil {
+		var started store.Session
+		started, result = s.newSession(n.user.ID, *n.device)
+		u.Session = &started
 	}
-	err = s.Store.CreateUser(ctx, u, []store.ProfileField{{Name: FieldDisplayName, Value: name}}, session)
+	err = s.Store.CreateUser(ctx, u)
 	if errors.Is(err, store.ErrExists) {
 		return nil, userInUse()
 	}
@@ -98,8 +112,12 @@ func userInUse() error {
 }
 
 // Available returns nil if the local part can be registered, else
-// M_INVALID_USERNAME or M_USER_IN_USE.
+// M_INVALID_USERNAME or M_USER_IN_USE; M_FORBIDDEN when registration is
+// closed, as nobody needs to know then who has an account.
 func (s *Service) Available(ctx context.Context, localpart string) error {
+	if err := s.checkRegistrationOpen(); err != nil {
+		return err
+	}
 	_, err := s.newUserID(ctx, localpart)
 	return err
 }
@@ -121,18 +139,21 @@ func (s *Service) newUserID(ctx context.Context, localpart string) (event.UserID
 	return id, nil
 }
 
-// registrationStages is what a client has to complete to register.
-func (s *Service) registrationStages() map[string]stage {
+// registrationStages is what a client has to complete to register. A token
+// that counts its uses is used up with the account n, not before.
+func (s *Service) registrationStages(ctx context.Context, n *newAccount) map[string]stage {
 	if s.Registration == config.RegistrationOpen {
 		return map[string]stage{stageDummy: func(*Auth) error { return nil }}
 	}
 	return map[string]stage{stageToken: func(a *Auth) error {
-		for _, t := range s.RegistrationTokens {
-			if subtle.ConstantTimeCompare([]byte(t), []byte(a.Token)) == 1 {
-				return nil
-			}
+		if s.configuredToken(a.Token) {
+			return nil
 		}
-		return matrixerr.Forbidden("invalid registration token")
+		if err := s.checkRegistrationToken(ctx, a.Token); err != nil {
+			return err
+		}
+		n.conditions = []store.Condition{store.SpendRegistrationToken(a.Token, s.nowTS())}
+		return nil
 	}}
 }
 
@@ -168,7 +189,7 @@ func (s *Service) ensureAdmin(ctx context.Context, a config.Admin) error {
 			return err
 		}
 	}
-	_, err = s.createUser(ctx, u, Registration{NoSession: true})
+	_, err = s.createUser(ctx, newAccount{user: u, displayName: a.Localpart})
 	if matrixerr.Is(err, matrixerr.CodeUserInUse) {
 		return nil // another replica was faster
 	}

@@ -26,20 +26,37 @@ import (
 
 // accountStore is what accounts are kept in; *store.Store is one.
 type accountStore interface {
-	CreateUser(ctx context.Context, u store.User, profile []store.ProfileField, session *store.Session) error
+	CreateUser(ctx context.Context, n store.NewUser) error
 	User(ctx context.Context, id string) (store.User, error)
-	StartSession(ctx context.Context, session store.Session) error
-	TokenOwner(ctx context.Context, hash []byte) (store.TokenOwner, error)
+	SetUserFlags(ctx context.Context, user string, c store.FlagChange) error
 	Devices(ctx context.Context, user string) ([]store.Device, error)
 	Device(ctx context.Context, user, device string) (store.Device, error)
-	CountDevices(ctx context.Context, user string) (int64, error)
+	DevicesBeyond(ctx context.Context, user, but string, keep int64) ([]string, error)
 	IsCrossSigningKey(ctx context.Context, user, name string) (bool, error)
 	DeleteDevices(ctx context.Context, user string, devices []string) error
+	DeleteOtherDevices(ctx context.Context, user, keep string) error
 	RenameDevice(ctx context.Context, user, device, name string) error
 	RecordVisits(ctx context.Context, visits []store.Visit) error
 	Profile(ctx context.Context, user string) ([]store.ProfileField, error)
 	SetProfileField(ctx context.Context, user string, f store.ProfileField, maxSize int64) error
+	tokenStore
 	deactivationStore
+}
+
+// tokenStore is what tokens of all kinds are kept in.
+type tokenStore interface {
+	StartSession(ctx context.Context, session store.Session) error
+	TokenOwner(ctx context.Context, hash []byte) (store.TokenOwner, error)
+	UseToken(ctx context.Context, hash []byte, o store.TokenOwner) error
+	RefreshOwner(ctx context.Context, hash []byte) (store.TokenOwner, error)
+	Renew(ctx context.Context, r store.Renewal) error
+	AddLoginToken(ctx context.Context, t store.LoginToken) error
+	LoginTokenOwner(ctx context.Context, hash []byte, now int64) (string, error)
+	RegistrationToken(ctx context.Context, token string) (store.RegistrationToken, error)
+	RegistrationTokens(ctx context.Context) ([]store.RegistrationToken, error)
+	AddRegistrationToken(ctx context.Context, t store.RegistrationToken) error
+	SetRegistrationToken(ctx context.Context, t store.RegistrationToken) error
+	DeleteRegistrationToken(ctx context.Context, token string) error
 }
 
 // rateLimiter slows down guessing.
@@ -54,9 +71,12 @@ type Options struct {
 	ServerName event.ServerName
 	// Registration says who may register.
 	Registration config.RegistrationMode
-	// RegistrationTokens are accepted in mode Token.
+	// RegistrationTokens are accepted in mode Token, besides those that
+	// administrators make.
 	RegistrationTokens []string
-	Limiter            rateLimiter
+	// SharedSecret is what RegisterBySecret takes.
+	SharedSecret []byte
+	Limiter      rateLimiter
 	// Secret signs interactive authentication sessions; all replicas share it.
 	Secret []byte
 	Log    *slog.Logger

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/http"
 	"sync"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
@@ -72,7 +71,7 @@ func (c *sessionCache) drop(user string) {
 // Authenticate returns whom an access token belongs to.
 //
 // Errors for clients: M_UNKNOWN_TOKEN for a token that is unknown or has
-// expired (with soft_logout, so that keys are kept), M_USER_LOCKED.
+// expired (with soft_logout, so that keys are kept).
 func (s *Service) Authenticate(ctx context.Context, token string) (httpapi.Caller, error) {
 	h := tokenHash(sha256.Sum256([]byte(token)))
 	owner, found, drops := s.sessions.get(h)
@@ -89,15 +88,17 @@ func (s *Service) Authenticate(ctx context.Context, token string) (httpapi.Calle
 	}
 	flags := store.User{Flags: owner.UserFlags}
 	switch {
-	case owner.ExpiresTS > 0 && owner.ExpiresTS <= s.nowTS():
-		return httpapi.Caller{}, matrixerr.UnknownToken(true)
 	case flags.Is(store.UserDeactivated):
 		return httpapi.Caller{}, matrixerr.UnknownToken(false)
-	case flags.Is(store.UserLocked):
-		return httpapi.Caller{}, matrixerr.New(http.StatusUnauthorized, matrixerr.CodeUserLocked,
-			"this account is locked").With("soft_logout", true)
+	case owner.ExpiresTS > 0 && owner.ExpiresTS <= s.nowTS():
+		return httpapi.Caller{}, matrixerr.UnknownToken(true)
+	case owner.Unused:
+		if err := s.firstUse(ctx, h, owner); err != nil {
+			return httpapi.Caller{}, err
+		}
 	}
 	return httpapi.Caller{
 		UserID: event.UserID(owner.UserID), DeviceID: owner.DeviceID, Admin: flags.Is(store.UserAdmin),
+		Locked: flags.Is(store.UserLocked), Suspended: flags.Is(store.UserSuspended),
 	}, nil
 }

@@ -47,7 +47,7 @@ func (s *Service) Seen(c httpapi.Caller) {
 		clear(v.recorded)
 	}
 	v.recorded[k] = now
-	v.pending[k] = store.Visit{UserID: k.user, DeviceID: k.device, IP: addressText(c.Address), TS: now}
+	v.pending[k] = store.Visit{UserID: k.user, DeviceID: k.device, IP: addressText(c.Address), UserAgent: c.UserAgent, TS: now}
 }
 
 // FlushVisits writes what Seen noted.

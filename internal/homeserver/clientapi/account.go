@@ -13,8 +13,8 @@ import (
 func (a *API) accountRoutes() []httpapi.Route {
 	const account = "/_matrix/client/v3/account/"
 	return []httpapi.Route{
-		{Method: "POST", Path: account + "password", Auth: httpapi.User, Limit: httpapi.LimitLogin, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.changePassword)},
-		{Method: "POST", Path: account + "deactivate", Auth: httpapi.User, Limit: httpapi.LimitLogin, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.deactivate)},
+		{Method: "POST", Path: account + "password", Auth: httpapi.User, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.changePassword)},
+		{Method: "POST", Path: account + "deactivate", Auth: httpapi.User, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.deactivate)},
 		{Method: "GET", Path: account + "3pid", Auth: httpapi.User, Handler: httpapi.JSON(a.threePIDs)},
 	}
 }
@@ -60,8 +60,15 @@ type deactivateResponse struct {
 //
 // POST /_matrix/client/v3/account/deactivate
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate
+// Deviation: a caller without an access token is refused: this server knows
+// no other proof than the password. With erase, what the user sent is still
+// served whole to those who join later; the wish is kept with the account.
 func (a *API) deactivate(ctx context.Context, caller httpapi.Caller, r *deactivateRequest) (*deactivateResponse, error) {
-	if err := a.accounts.Confirm(ctx, caller.UserID, "account/deactivate", r.Auth); err != nil {
+	operation := "account/deactivate"
+	if r.Erase {
+		operation += " and erase"
+	}
+	if err := a.accounts.Confirm(ctx, caller.UserID, operation, r.Auth); err != nil {
 		return nil, err
 	}
 	// There is no identity server from which anything would have to be removed.

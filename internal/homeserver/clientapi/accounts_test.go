@@ -67,7 +67,7 @@ func TestLoginIdentifiers(t *testing.T) {
 		{"a user id", passwordLogin("@alice:test.example", homeservertest.Password), 200, ""},
 		{"the deprecated form", object{"type": "m.login.password", "user": "alice", "password": homeservertest.Password}, 200, ""},
 		{"H15 an unknown type", object{"type": "m.login.magic"}, http.StatusBadRequest, "M_UNKNOWN"},
-		{"H15 a type that is not offered", object{"type": "m.login.token", "token": "x"}, http.StatusBadRequest, "M_UNKNOWN"},
+		{"H15 a type that is not offered", object{"type": "m.login.sso"}, http.StatusBadRequest, "M_UNKNOWN"},
 		{"no type", object{}, http.StatusBadRequest, "M_MISSING_PARAM"},
 		{"no password", object{"type": "m.login.password", "user": "alice"}, http.StatusBadRequest, "M_MISSING_PARAM"},
 		{"no user", object{"type": "m.login.password", "password": "x"}, http.StatusBadRequest, "M_MISSING_PARAM"},
@@ -177,7 +177,7 @@ func TestRegisterRefuses(t *testing.T) {
 			s.Client().With(t).Post(registerPath, test.body).Refused(test.status, test.code)
 		})
 	}
-	s.Client().Post(registerPath+"?kind=guest", object{}).Refused(http.StatusForbidden, "M_FORBIDDEN")
+	s.Client().Post(registerPath+"?kind=robot", object{}).Refused(http.StatusBadRequest, "M_INVALID_PARAM")
 	s.Client().Get(registerPath + "/available?username=bob").OK().Equal(`{"available":true}`)
 	s.Client().Get(registerPath+"/available?username=alice").Refused(http.StatusBadRequest, "M_USER_IN_USE")
 	s.Client().Get(registerPath+"/available?username=Bob!").Refused(http.StatusBadRequest, "M_INVALID_USERNAME")
@@ -228,7 +228,17 @@ func TestH19ClosedRegistration(t *testing.T) {
 	}})
 	s.Client().Post(registerPath, registration("alice", homeservertest.Password)).Refused(http.StatusForbidden, "M_FORBIDDEN")
 	s.Client().Post(registerPath, object{}).Refused(http.StatusForbidden, "M_FORBIDDEN")
+	s.Client().Get(registerPath+"/available?username=alice").Refused(http.StatusForbidden, "M_FORBIDDEN")
 	s.Client().Post(loginPath, passwordLogin("alice", homeservertest.Password)).Refused(http.StatusForbidden, "M_FORBIDDEN")
+}
+
+func TestH19ThereAreNoGuests(t *testing.T) {
+	s := homeservertest.New(t, homeservertest.Options{})
+	s.Client().Post(registerPath+"?kind=guest", object{}).Refused(http.StatusForbidden, "M_FORBIDDEN")
+	if who := s.Register("alice").Get(whoamiPath).OK(); who.Value("is_guest") != false {
+		t.Errorf("answer %s", who.Body)
+	}
+	s.Client().Get("/_matrix/client/v3/sync").Refused(http.StatusUnauthorized, "M_MISSING_TOKEN")
 }
 
 func TestRegistrationWithAToken(t *testing.T) {
@@ -316,6 +326,24 @@ func TestAnAccountIsGuessedAtSlowlyFromManyAddresses(t *testing.T) {
 		r := c.Post(loginPath, passwordLogin("alice", "guessguess"))
 		if i < 3 {
 			r.Refused(http.StatusForbidden, "M_FORBIDDEN")
+		} else {
+			r.Refused(http.StatusTooManyRequests, "M_LIMIT_EXCEEDED")
+		}
+	}
+}
+
+func TestAPasswordIsGuessedAtSlowlyByInteractiveAuthentication(t *testing.T) {
+	s := homeservertest.New(t, homeservertest.Options{Configure: func(c *config.Config) {
+		c.RateLimits.Disabled = false
+		c.RateLimits.Login = config.RateLimit{PerSecond: 0.001, Burst: 3}
+	}})
+	alice := s.Register("alice")
+	devices := "/_matrix/client/v3/devices/"
+	for i := range 6 {
+		session := alice.Do("DELETE", devices+"OTHER", object{}).String("session") // asking what to do costs nothing
+		r := alice.Do("DELETE", devices+"OTHER", object{"auth": byPassword(alice, session, "guessguess")})
+		if i < 3 {
+			r.Refused(http.StatusUnauthorized, "M_FORBIDDEN")
 		} else {
 			r.Refused(http.StatusTooManyRequests, "M_LIMIT_EXCEEDED")
 		}

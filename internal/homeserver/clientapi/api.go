@@ -48,7 +48,7 @@ func New(o Options) *API {
 
 // Routes returns every endpoint.
 func (a *API) Routes() []httpapi.Route {
-	return slices.Concat(
+	return refuseSuspended(slices.Concat(
 		a.versionRoutes(),
 		a.wellKnownRoutes(),
 		a.capabilityRoutes(),
@@ -58,6 +58,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.whoamiRoutes(),
 		a.deviceRoutes(),
 		a.accountRoutes(),
+		a.adminAccountRoutes(),
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.keyRoutes(),
@@ -88,5 +89,5 @@ func (a *API) Routes() []httpapi.Route {
 		a.accountDataRoutes(),
 		a.tagRoutes(),
 		a.pushRuleRoutes(),
-	)
+	))
 }

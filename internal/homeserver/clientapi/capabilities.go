@@ -31,20 +31,32 @@ type capabilitiesResponse struct {
 		ThreePID       enabled `json:"m.3pid_changes"`
 		GetLoginToken  enabled `json:"m.get_login_token"`
 		ProfileFields  enabled `json:"m.profile_fields"`
+		// Moderation is there for administrators only.
+		Moderation *moderationCapability `json:"m.account_moderation,omitempty"`
 	} `json:"capabilities"`
+}
+
+type moderationCapability struct {
+	Suspend bool `json:"suspend"`
+	Lock    bool `json:"lock"`
 }
 
 // capabilities says what clients may offer their users.
 //
 // GET /_matrix/client/v3/capabilities
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
-func (a *API) capabilities(context.Context, httpapi.Caller, *httpapi.Empty) (*capabilitiesResponse, error) {
+func (a *API) capabilities(_ context.Context, caller httpapi.Caller, _ *httpapi.Empty) (*capabilitiesResponse, error) {
 	res := &capabilitiesResponse{}
 	c := &res.Capabilities
 	c.RoomVersions.Default = a.config.Rooms.DefaultVersion
 	c.RoomVersions.Available = map[string]string{}
 	for _, v := range event.SupportedVersions() {
 		c.RoomVersions.Available[string(v)] = "stable"
+	}
+	c.ChangePassword.Enabled = true
+	c.GetLoginToken.Enabled = true
+	if caller.Admin {
+		c.Moderation = &moderationCapability{Suspend: true, Lock: true}
 	}
 	c.SetDisplayName.Enabled = true
 	c.SetAvatarURL.Enabled = true

@@ -169,6 +169,11 @@ type sendToDeviceRequest struct {
 // PUT /_matrix/client/v3/sendToDevice/{eventType}/{txnId}
 // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3sendtodeviceeventtypetxnid
 func (a *API) sendToDevice(ctx context.Context, caller httpapi.Caller, req *sendToDeviceRequest) (*httpapi.Empty, error) {
+	for user := range req.Messages {
+		if caller.Suspended && user != caller.UserID {
+			return nil, matrixerr.UserSuspended("a suspended user may only send to their own devices")
+		}
+	}
 	err := a.e2ee.SendToDevice(ctx, e2ee.ToDevice{
 		Sender: caller.UserID, SenderDevice: caller.DeviceID, Type: req.EventType, TxnID: req.TxnID, Messages: req.Messages,
 	})

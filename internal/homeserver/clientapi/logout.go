@@ -10,8 +10,8 @@ import (
 
 func (a *API) logoutRoutes() []httpapi.Route {
 	return []httpapi.Route{
-		{Method: "POST", Path: "/_matrix/client/v3/logout", Auth: httpapi.User, Handler: httpapi.JSON(a.logout)},
-		{Method: "POST", Path: "/_matrix/client/v3/logout/all", Auth: httpapi.User, Handler: httpapi.JSON(a.logoutAll)},
+		{Method: "POST", Path: "/_matrix/client/v3/logout", Auth: httpapi.User, WhileLocked: true, Handler: httpapi.JSON(a.logout)},
+		{Method: "POST", Path: "/_matrix/client/v3/logout/all", Auth: httpapi.User, WhileLocked: true, Handler: httpapi.JSON(a.logoutAll)},
 	}
 }
 

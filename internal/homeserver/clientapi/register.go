@@ -16,6 +16,7 @@ func (a *API) registerRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		{Method: "POST", Path: "/_matrix/client/v3/register", Auth: httpapi.Public, MaxBody: maxAuthBody, Handler: httpapi.JSON(a.register)},
 		{Method: "GET", Path: "/_matrix/client/v3/register/available", Auth: httpapi.Public, Limit: httpapi.LimitLogin, Handler: httpapi.JSON(a.usernameAvailable)},
+		{Method: "GET", Path: "/_matrix/client/v1/register/m.login.registration_token/validity", Auth: httpapi.Public, Limit: httpapi.LimitLogin, Handler: httpapi.JSON(a.registrationTokenValidity)},
 	}
 }
 
@@ -26,6 +27,7 @@ type registerRequest struct {
 	DeviceID     string         `json:"device_id"`
 	DeviceName   string         `json:"initial_device_display_name"`
 	InhibitLogin bool           `json:"inhibit_login"`
+	RefreshToken bool           `json:"refresh_token"`
 	Auth         *accounts.Auth `json:"auth"`
 }
 
@@ -47,8 +49,8 @@ func (r *registerRequest) Validate() error {
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
 func (a *API) register(ctx context.Context, caller httpapi.Caller, r *registerRequest) (*sessionResponse, error) {
 	s, err := a.accounts.Register(ctx, accounts.Registration{
-		Localpart: r.Username, Password: r.Password, DeviceID: r.DeviceID, DeviceName: r.DeviceName,
-		NoSession: r.InhibitLogin, Auth: r.Auth, Caller: caller,
+		Localpart: r.Username, Password: r.Password, NoSession: r.InhibitLogin, Auth: r.Auth,
+		Device: accounts.NewDevice{ID: r.DeviceID, Name: r.DeviceName, Refresh: r.RefreshToken, Caller: caller},
 	})
 	if err != nil {
 		return nil, err
@@ -73,4 +75,24 @@ func (a *API) usernameAvailable(ctx context.Context, _ httpapi.Caller, r *userna
 		return nil, err
 	}
 	return &usernameAvailableResponse{Available: true}, nil
+}
+
+type tokenValidityRequest struct {
+	Token string `query:"token" required:"true"`
+}
+
+type tokenValidityResponse struct {
+	Valid bool `json:"valid"`
+}
+
+// registrationTokenValidity says whether one could register with a token now.
+//
+// GET /_matrix/client/v1/register/m.login.registration_token/validity
+// https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity
+func (a *API) registrationTokenValidity(ctx context.Context, _ httpapi.Caller, r *tokenValidityRequest) (*tokenValidityResponse, error) {
+	valid, err := a.accounts.RegistrationTokenValid(ctx, r.Token)
+	if err != nil {
+		return nil, err
+	}
+	return &tokenValidityResponse{valid}, nil
 }

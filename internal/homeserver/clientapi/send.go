@@ -83,6 +83,15 @@ func (a *API) redact(ctx context.Context, caller httpapi.Caller, r *redactReques
 	if err != nil {
 		return nil, err
 	}
+	if caller.Suspended {
+		ev, _, err := a.rooms.VisibleEvent(ctx, caller.UserID, r.RoomID, r.EventID)
+		if err != nil {
+			return nil, err
+		}
+		if ev.Sender() != caller.UserID {
+			return nil, matrixerr.UserSuspended("a suspended user may only redact what they sent")
+		}
+	}
 	return sent(a.rooms.Redact(ctx, rooms.RedactRequest{
 		RoomID: r.RoomID, Sender: caller.UserID, EventID: r.EventID, Reason: r.Reason, Txn: t,
 	}))

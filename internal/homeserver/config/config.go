@@ -90,8 +90,14 @@ const (
 type Registration struct {
 	// Mode is Closed (default), Token or Open.
 	Mode RegistrationMode `json:"mode,omitempty"`
-	// TokenFile holds registration tokens, one a line, for mode Token.
+	// TokenFile holds registration tokens, one a line, for mode Token; they
+	// have no limits. Administrators make others over HTTP, and need no file.
 	TokenFile string `json:"tokenFile,omitempty"`
+	// SharedSecretFile holds the secret of /_synapse/admin/v1/register, with
+	// which tools create accounts in every mode. Not given: it is not served.
+	// It is served by the internal listener, or by the client listener where
+	// there is no internal one.
+	SharedSecretFile string `json:"sharedSecretFile,omitempty"`
 }
 
 // Admin is a server administrator's account.

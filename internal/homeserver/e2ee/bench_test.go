@@ -22,7 +22,7 @@ func benchService(b *testing.B) *e2ee.Service {
 	service := e2ee.New(db, db.Log(), storetest.ServerName, time.Now)
 	storetest.Start(context.Background(), b, db)
 	session := store.Session{Device: store.Device{UserID: benchUser, DeviceID: "PHONE"}, TokenHash: []byte("hash")}
-	if err := db.StartSession(b.Context(), session); err != nil {
+	if err := db.CreateUser(b.Context(), store.NewUser{User: store.User{ID: benchUser}, Session: &session}); err != nil {
 		b.Fatal(err)
 	}
 	return service

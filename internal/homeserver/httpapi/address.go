@@ -42,9 +42,9 @@ func isTrusted(a netip.Addr, trusted []netip.Prefix) bool {
 	return false
 }
 
-// addressKey is what a rate limit counts: an address, or the /64 that a
+// AddressKey is what a rate limit counts: an address, or the /64 that a
 // single IPv6 subscriber has to spend.
-func addressKey(a netip.Addr) string {
+func AddressKey(a netip.Addr) string {
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
 			return p.Addr().String()

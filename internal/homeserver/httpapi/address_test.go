@@ -41,10 +41,10 @@ func TestClientAddress(t *testing.T) {
 
 func TestAddressKeyIsASubscriber(t *testing.T) {
 	a, b := netip.MustParseAddr("2001:db8:1:2::1"), netip.MustParseAddr("2001:db8:1:2:ffff::1")
-	if addressKey(a) != addressKey(b) {
+	if AddressKey(a) != AddressKey(b) {
 		t.Error("two addresses of one /64 are counted apart")
 	}
-	if addressKey(a) == addressKey(netip.MustParseAddr("2001:db8:1:3::1")) {
+	if AddressKey(a) == AddressKey(netip.MustParseAddr("2001:db8:1:3::1")) {
 		t.Error("two /64 are counted together")
 	}
 }

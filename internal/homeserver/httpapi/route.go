@@ -69,8 +69,12 @@ type Route struct {
 	// limit, for long polls and transfers that watch their own progress.
 	Timeout time.Duration
 	// Quiet keeps a successful request out of the access log at level info.
-	Quiet   bool
-	Handler Handler
+	Quiet bool
+	// WhileLocked lets users call it whose account is locked.
+	WhileLocked bool
+	// NotSuspended refuses users whose account is suspended.
+	NotSuspended bool
+	Handler      Handler
 }
 
 // Caller is who makes a request.
@@ -79,6 +83,9 @@ type Caller struct {
 	UserID   event.UserID
 	DeviceID string
 	Admin    bool
+	// Locked accounts may call nothing but routes that are WhileLocked,
+	// Suspended ones nothing that is NotSuspended.
+	Locked, Suspended bool
 	// Address is the client's own, behind any trusted proxies.
 	Address netip.Addr
 	// UserAgent is as the client says, at most 200 bytes.

@@ -134,8 +134,11 @@ func (rt *Router) handle(x *exchange) error {
 	return route.Handler(&x.recorder, &Request{
 		Request: x.request.WithContext(ctx), Caller: x.caller, Route: route, params: params,
 		again: func(ctx context.Context) error {
-			_, err := rt.options.Authenticator.Authenticate(ctx, accessToken(x.request))
-			return err
+			caller, err := rt.options.Authenticator.Authenticate(ctx, accessToken(x.request))
+			if err != nil {
+				return err
+			}
+			return admit(route, caller)
 		},
 	})
 }
@@ -166,11 +169,27 @@ func (rt *Router) authenticate(ctx context.Context, x *exchange) error {
 	}
 	caller.Address, caller.UserAgent = x.caller.Address, x.caller.UserAgent
 	x.caller = caller
-	if x.route.Auth == Admin && !caller.Admin {
-		return matrixerr.Forbidden("only server administrators may do this")
+	if err := admit(x.route, caller); err != nil {
+		return err
 	}
 	rt.options.Authenticator.Seen(caller)
 	return nil
+}
+
+// admit says whether the caller may use the route at all.
+// https://spec.matrix.org/v1.19/client-server-api/#account-locking
+// https://spec.matrix.org/v1.19/client-server-api/#account-suspension
+func admit(route *Route, c Caller) error {
+	switch {
+	case c.Locked && !route.WhileLocked:
+		return matrixerr.UserLocked()
+	case c.Suspended && route.NotSuspended:
+		return matrixerr.UserSuspended("this account is suspended and cannot do this")
+	case route.Auth == Admin && !c.Admin:
+		return matrixerr.Forbidden("only server administrators may do this")
+	default:
+		return nil
+	}
 }
 
 // printable returns s without what could confuse a log or a database.
@@ -204,7 +223,7 @@ func accessToken(r *http.Request) string {
 func (rt *Router) limit(x *exchange) error {
 	key := string(x.caller.UserID)
 	if key == "" {
-		key = addressKey(x.address)
+		key = AddressKey(x.address)
 	}
 	if wait := rt.options.Limiter.Take(x.route.Limit, key); wait > 0 {
 		rt.metrics.limited.WithLabelValues(x.route.Path).Inc()

@@ -156,6 +156,18 @@ func UnknownToken(softLogout bool) *Error {
 	return e
 }
 
+// UserLocked is 401 M_USER_LOCKED: an administrator locked the account. The
+// client keeps its keys, because the account may be unlocked.
+func UserLocked() *Error {
+	return New(http.StatusUnauthorized, CodeUserLocked, "this account is locked").With("soft_logout", true)
+}
+
+// UserSuspended is 403 M_USER_SUSPENDED: an administrator suspended the
+// account, which may not do this meanwhile.
+func UserSuspended(message string) *Error {
+	return New(http.StatusForbidden, CodeUserSuspended, message)
+}
+
 // LimitExceeded is 429 M_LIMIT_EXCEEDED; trying again makes sense after wait.
 func LimitExceeded(wait time.Duration) *Error {
 	e := New(http.StatusTooManyRequests, CodeLimitExceeded, "too many requests")

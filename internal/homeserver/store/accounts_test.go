@@ -27,13 +27,15 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		storetest.Start(context.Background(), t, s)
 		alice := store.User{ID: "@alice:test.example", Password: "hash", Flags: store.UserAdmin, CreatedTS: 5}
 		first := session(alice.ID, "PHONE", "one")
-		if err := s.CreateUser(ctx, alice, []store.ProfileField{{Name: "displayname", Value: []byte(`"a"`)}}, &first); err != nil {
+		if err := s.CreateUser(ctx, store.NewUser{
+			User: alice, Profile: []store.ProfileField{{Name: "displayname", Value: []byte(`"a"`)}}, Session: &first,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		second := session(alice.ID, "OTHER", "stray")
 		other := alice
 		other.Password = "other"
-		if err := s.CreateUser(ctx, other, nil, &second); !errors.Is(err, store.ErrExists) {
+		if err := s.CreateUser(ctx, store.NewUser{User: other, Session: &second}); !errors.Is(err, store.ErrExists) {
 			t.Fatalf("a second account of the name: %v", err)
 		}
 		if got, err := s.User(ctx, alice.ID); err != nil || got != alice {
@@ -42,11 +44,12 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		if _, err := s.TokenOwner(ctx, []byte("stray")); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a refused registration left a token: %v", err)
 		}
-		want := store.TokenOwner{UserID: alice.ID, DeviceID: "PHONE", UserFlags: store.UserAdmin}
+		want := store.TokenOwner{UserID: alice.ID, DeviceID: "PHONE", UserFlags: store.UserAdmin, Generation: 1}
 		if got, err := s.TokenOwner(ctx, []byte("one")); err != nil || got != want {
 			t.Errorf("owner %+v (%v)", got, err)
 		}
 		again := session(alice.ID, "PHONE", "two")
+		again.Password = alice.Password
 		again.DisplayName = "ignored: the device is known"
 		if err := s.StartSession(ctx, again); err != nil {
 			t.Fatal(err)
@@ -63,8 +66,63 @@ func TestAccountsOnBothDatabases(t *testing.T) {
 		if _, err := s.TokenOwner(ctx, []byte("two")); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the token of a deleted device works: %v", err)
 		}
-		if n, err := s.CountDevices(ctx, alice.ID); err != nil || n != 0 {
-			t.Errorf("%d devices (%v)", n, err)
+		if left, err := s.Devices(ctx, alice.ID); err != nil || len(left) != 0 {
+			t.Errorf("devices %v (%v)", left, err)
+		}
+	})
+}
+
+func TestASignInThatIsOvertakenLeavesNoSession(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		ctx, s := t.Context(), open()
+		storetest.Start(context.Background(), t, s)
+		const id = "@alice:test.example"
+		if err := s.CreateUser(ctx, store.NewUser{User: store.User{ID: id, Password: "old"}}); err != nil {
+			t.Fatal(err)
+		}
+		start := func(token, password string) error {
+			n := session(id, "D"+token, token)
+			n.Password = password
+			return s.StartSession(ctx, n)
+		}
+		devices := func() []string {
+			t.Helper()
+			ids, err := s.DeviceIDs(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		for _, token := range []string{"1", "2", "3"} {
+			if err := start(token, "old"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.SetPassword(ctx, store.PasswordChange{UserID: id, Hash: "new", SignOut: true, Keep: "D2"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := start("4", "old"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a sign-in with the old password: %v", err)
+		}
+		if got := devices(); !cmp.Equal(got, []string{"D2"}) {
+			t.Errorf("devices %v, want the one that changed the password", got)
+		}
+		if err := start("5", "new"); err != nil {
+			t.Errorf("a sign-in with the new password: %v", err)
+		}
+		if err := s.Deactivate(ctx, store.Deactivation{UserID: id}); err != nil {
+			t.Fatal(err)
+		}
+		for _, password := range []string{"new", ""} {
+			if err := start("6", password); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("a sign-in after the end: %v", err)
+			}
+		}
+		if got := devices(); len(got) != 0 {
+			t.Errorf("devices %v are left", got)
+		}
+		if err := s.SetPassword(ctx, store.PasswordChange{UserID: "@nobody:test.example"}); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a password for nobody: %v", err)
 		}
 	})
 }
@@ -74,7 +132,7 @@ func TestVisitsOnlyMoveForward(t *testing.T) {
 		ctx, s := t.Context(), open()
 		storetest.Start(context.Background(), t, s)
 		first := session("@a:b", "D", "t")
-		if err := s.StartSession(ctx, first); err != nil {
+		if err := s.CreateUser(ctx, store.NewUser{User: store.User{ID: "@a:b"}, Session: &first}); err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range []store.Visit{{UserID: "@a:b", DeviceID: "D", IP: "192.0.2.9", TS: 50}, {UserID: "@a:b", DeviceID: "D", IP: "192.0.2.3", TS: 20}} {

@@ -10,27 +10,29 @@ type Device struct {
 	CreatedTS                     int64 // unix milliseconds
 	LastSeenTS                    int64 // unix milliseconds; some minutes late
 	LastSeenIP                    string
+	UserAgent                     string // of the last use
 }
 
 const (
-	insertDevice = `INSERT INTO devices (user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, device_id) DO NOTHING`
-	selectDevices = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip FROM devices
+	insertDevice = `INSERT INTO devices (user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip, user_agent)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, device_id) DO NOTHING`
+	selectDevices = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip, user_agent FROM devices
 		WHERE user_id = $1 ORDER BY device_id`
-	selectDevice = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip FROM devices
+	selectDevice = `SELECT user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip, user_agent FROM devices
 		WHERE user_id = $1 AND device_id = $2`
-	countDevices  = `SELECT COUNT(*) FROM devices WHERE user_id = $1`
 	renameDevice  = `UPDATE devices SET display_name = $1 WHERE user_id = $2 AND device_id = $3`
 	deleteDevice  = `DELETE FROM devices WHERE user_id = $1 AND device_id = $2`
-	updateVisited = `UPDATE devices SET last_seen_ts = $1, last_seen_ip = $2
-		WHERE user_id = $3 AND device_id = $4 AND last_seen_ts < $1`
+	updateVisited = `UPDATE devices SET last_seen_ts = $1, last_seen_ip = $2, user_agent = $3
+		WHERE user_id = $4 AND device_id = $5 AND last_seen_ts < $1`
+	selectOthers = `SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2`
+	selectOldest = `SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2 ORDER BY last_seen_ts DESC, device_id LIMIT 100 OFFSET $3`
 )
 
 func scanDevice(row scanner) (Device, error) {
 	var d Device
-	var id, name []byte
-	err := row.Scan(&d.UserID, &id, &name, &d.CreatedTS, &d.LastSeenTS, &d.LastSeenIP)
-	d.DeviceID, d.DisplayName = string(id), string(name)
+	var id, name, agent []byte
+	err := row.Scan(&d.UserID, &id, &name, &d.CreatedTS, &d.LastSeenTS, &d.LastSeenIP, &agent)
+	d.DeviceID, d.DisplayName, d.UserAgent = string(id), string(name), string(agent)
 	return d, err
 }
 
@@ -44,9 +46,17 @@ func (s *Store) Device(ctx context.Context, user, device string) (Device, error)
 	return queryOne(ctx, s, scanDevice, selectDevice, user, []byte(device))
 }
 
-// CountDevices returns how many devices user has.
-func (s *Store) CountDevices(ctx context.Context, user string) (int64, error) {
-	return queryOne(ctx, s, scanInt64, countDevices, user)
+// DevicesBeyond returns the devices of user other than but, without the
+// latest that were seen, in the number of keep: those that were not used for
+// longest, a hundred at most.
+func (s *Store) DevicesBeyond(ctx context.Context, user, but string, keep int64) ([]string, error) {
+	return queryAll(ctx, s, scanText, selectOldest, user, []byte(but), keep)
+}
+
+func scanText(row scanner) (string, error) {
+	var text []byte
+	err := row.Scan(&text)
+	return string(text), err
 }
 
 // RenameDevice sets a device's display name, or returns ErrNotFound. Others
@@ -68,6 +78,20 @@ func (s *Store) DeleteDevices(ctx context.Context, user string, devices []string
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.deleteDevices(ctx, user, devices) })
 }
 
+// DeleteOtherDevices is DeleteDevices for all devices of user but keep; an
+// empty keep spares none.
+func (s *Store) DeleteOtherDevices(ctx context.Context, user, keep string) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.deleteOtherDevices(ctx, user, keep) })
+}
+
+func (tx *Tx) deleteOtherDevices(ctx context.Context, user, keep string) error {
+	others, err := queryAll(ctx, tx, scanText, selectOthers, user, []byte(keep))
+	if err != nil {
+		return err
+	}
+	return tx.deleteDevices(ctx, user, others)
+}
+
 func (tx *Tx) deleteDevices(ctx context.Context, user string, devices []string) error {
 	some := false
 	for _, d := range devices {
@@ -86,7 +110,7 @@ func (tx *Tx) deleteDevices(ctx context.Context, user string, devices []string) 
 
 // deleteDevice reports whether there was such a device.
 func (tx *Tx) deleteDevice(ctx context.Context, user, device string) (bool, error) {
-	if _, err := tx.Exec(ctx, deleteTokens, user, []byte(device)); err != nil {
+	if err := tx.deleteTokens(ctx, user, []byte(device)); err != nil {
 		return false, err
 	}
 	n, err := tx.Exec(ctx, deleteDevice, user, []byte(device))
@@ -99,15 +123,15 @@ func (tx *Tx) deleteDevice(ctx context.Context, user, device string) (bool, erro
 
 // Visit is when and from where a device was last used.
 type Visit struct {
-	UserID, DeviceID, IP string
-	TS                   int64 // unix milliseconds
+	UserID, DeviceID, IP, UserAgent string
+	TS                              int64 // unix milliseconds
 }
 
 // RecordVisits updates what Device tells of when devices were last seen.
 func (s *Store) RecordVisits(ctx context.Context, visits []Visit) error {
 	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
 		for _, v := range visits {
-			tx.Later(updateVisited, v.TS, v.IP, v.UserID, []byte(v.DeviceID))
+			tx.Later(updateVisited, v.TS, v.IP, []byte(v.UserAgent), v.UserID, []byte(v.DeviceID))
 		}
 		return nil
 	})

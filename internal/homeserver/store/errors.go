@@ -14,6 +14,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict: the room moved on since it was read; reload and try again.
 	ErrConflict = errors.New("room changed meanwhile")
+	// ErrSpent: this can be used no more.
+	ErrSpent = errors.New("used already")
 	// ErrTooMany: a user has as many of these as one may have.
 	ErrTooMany = errors.New("too many")
 	// ErrUnavailable: the database cannot be reached now; nothing is known to be wrong with the request.

@@ -10,6 +10,7 @@ const (
 	UserDeactivated = 2
 	UserLocked      = 4
 	UserSuspended   = 8
+	UserErased      = 16 // wanted what they sent to be erased when they left
 )
 
 // User is a local account.
@@ -27,29 +28,41 @@ func (u User) Is(flag int64) bool { return u.Flags&flag == flag }
 const (
 	insertUser = `INSERT INTO users (user_id, password, flags, created_ts) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (user_id) DO NOTHING`
+	setFlags   = `UPDATE users SET flags = (flags & $1) | $2 WHERE user_id = $3 AND (flags & $4) = 0`
 	selectUser = `SELECT user_id, password, flags, created_ts FROM users WHERE user_id = $1`
 )
 
-// CreateUser creates an account and, unless session is nil, its first device
-// and access token. Of several at once for one id exactly one succeeds.
-// Returns ErrExists if there is an account of that id.
-func (s *Store) CreateUser(ctx context.Context, u User, profile []ProfileField, session *Session) error {
+// NewUser is an account to be created.
+type NewUser struct {
+	User
+	Profile []ProfileField
+	// Session, unless nil, is its first device.
+	Session *Session
+	// Conditions have to be met in the same transaction.
+	Conditions []Condition
+}
+
+// CreateUser creates an account. Of several at once for one id exactly one
+// succeeds. Returns ErrExists if there is an account of that id, or the error
+// of a condition that fails.
+func (s *Store) CreateUser(ctx context.Context, n NewUser) error {
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
-		n, err := tx.Exec(ctx, insertUser, u.ID, []byte(u.Password), u.Flags, u.CreatedTS)
-		if err != nil {
+		for _, condition := range n.Conditions {
+			if err := condition(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if err := tx.changeOne(ctx, ErrExists, insertUser, n.ID, []byte(n.Password), n.Flags, n.CreatedTS); err != nil {
 			return err
 		}
-		if n == 0 {
-			return ErrExists
+		for _, f := range n.Profile {
+			tx.Insert(insertProfileField, n.ID, []byte(f.Name), f.Value)
 		}
-		for _, f := range profile {
-			tx.Insert(insertProfileField, u.ID, []byte(f.Name), f.Value)
-		}
-		tx.Change(Change{Kind: ChangeSession, UserID: u.ID})
-		if session == nil {
+		tx.Change(Change{Kind: ChangeSession, UserID: n.ID})
+		if n.Session == nil {
 			return nil
 		}
-		return tx.startSession(ctx, *session)
+		return tx.startSession(ctx, *n.Session)
 	})
 }
 
@@ -64,4 +77,15 @@ func scanUser(row scanner) (User, error) {
 // User returns the account of id, or ErrNotFound.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
 	return queryOne(ctx, s, scanUser, selectUser, id)
+}
+
+// FlagChange changes the flags of an account that has none of Unless.
+type FlagChange struct{ Set, Clear, Unless int64 }
+
+// SetUserFlags changes flags, or returns ErrNotFound.
+func (s *Store) SetUserFlags(ctx context.Context, user string, c FlagChange) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		tx.Change(Change{Kind: ChangeSession, UserID: user})
+		return tx.changeOne(ctx, ErrNotFound, setFlags, ^c.Clear, c.Set, user, c.Unless)
+	})
 }

@@ -26,6 +26,9 @@ func TestADeviceThatIsDeletedWhileItIsUsedLeavesNothingToTheNextOfItsName(t *tes
 			storetest.Start(ctx, t, s)
 		}
 		const alice, phone = "@alice:test.example", "PHONE"
+		if err := replicas[0].CreateUser(ctx, store.NewUser{User: store.User{ID: alice}}); err != nil {
+			t.Fatal(err)
+		}
 		for round := range 20 {
 			signIn(t, replicas[0], alice, phone, fmt.Sprint(round))
 			if err := unused(ctx, replicas[0], alice, phone); err != nil {

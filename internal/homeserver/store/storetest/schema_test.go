@@ -130,6 +130,17 @@ func TestEveryTableHasAMigrationRule(t *testing.T) {
 	}
 }
 
+// TestADeactivationDealsWithEveryTableOfUsers fails when a table is added and
+// nobody thought of what becomes of it when its user is gone.
+func TestADeactivationDealsWithEveryTableOfUsers(t *testing.T) {
+	sqlite, _ := migrated(t)
+	for _, c := range queryColumns(t, sqlite, sqliteColumns) {
+		if c.Name == "user_id" && !store.OfUsers(c.Table) {
+			t.Errorf("table %s has users and is not in store/deactivate.go", c.Table)
+		}
+	}
+}
+
 // TestSchemaFileIsTheMigratedSchema keeps one file in which the whole schema
 // can be read, whatever the steps that lead to it.
 func TestSchemaFileIsTheMigratedSchema(t *testing.T) {
