@@ -11,13 +11,16 @@ import (
 	"fmt"
 	"reflect"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -103,7 +106,7 @@ func (a *applier) apply(ctx context.Context, desired client.Object) (change, err
 	}
 	err = a.send(ctx, intent)
 	if err == nil && derived(desired) {
-		desired.SetResourceVersion(intent.GetResourceVersion())
+		remember(desired, intent)
 	}
 	if apierrors.IsInvalid(err) && done == restored && intent.GetKind() == "Service" {
 		return done, a.replace(ctx, intent, current)
@@ -112,26 +115,44 @@ func (a *applier) apply(ctx context.Context, desired client.Object) (change, err
 }
 
 // derived tells whether desired was made from what was read of the same
-// object: generated credentials are kept and completed.
+// object: generated credentials are kept and completed, and a volume is only
+// created where there was none.
 func derived(desired client.Object) bool {
-	_, secret := desired.(*corev1.Secret)
-	return secret && holdsData(desired)
+	switch desired.(type) {
+	case *corev1.Secret, *corev1.PersistentVolumeClaim:
+		return holdsData(desired)
+	}
+	return false
 }
 
-// pin lets intent be applied only to the version that desired was made from,
-// so that a password that the user changes meanwhile is not overwritten. It
-// returns a conflict, which leads to another look, when it is known already
-// that there is another version.
+// pin lets intent be applied only to what desired was made from, so that a
+// password that the user changes meanwhile is not overwritten, and a volume
+// that is deleted meanwhile is not replaced by a blank one. It returns a
+// conflict, which leads to another look, when it is known already that there
+// is something else. desired has the UID of what was read, if anything, and a
+// resource version if that matters.
 func pin(intent *unstructured.Unstructured, desired client.Object, current *unstructured.Unstructured) error {
+	var uid types.UID
 	version := ""
 	if current != nil {
-		version = current.GetResourceVersion()
+		uid, version = current.GetUID(), current.GetResourceVersion()
 	}
-	if version != desired.GetResourceVersion() {
-		return apierrors.NewConflict(corev1.Resource("secrets"), desired.GetName(), errors.New("changed since it was read"))
+	if uid != desired.GetUID() || (desired.GetResourceVersion() != "" && version != desired.GetResourceVersion()) {
+		kind := schema.GroupResource{Resource: intent.GetKind()}
+		return apierrors.NewConflict(kind, desired.GetName(), errors.New("changed since it was read"))
 	}
-	intent.SetResourceVersion(version)
+	intent.SetResourceVersion(desired.GetResourceVersion())
 	return nil
+}
+
+// remember notes on desired what it has become, for the next time that it is
+// applied in the same reconcile. The version of a volume does not matter: its
+// status changes all the time.
+func remember(desired client.Object, sent *unstructured.Unstructured) {
+	desired.SetUID(sent.GetUID())
+	if _, secret := desired.(*corev1.Secret); secret {
+		desired.SetResourceVersion(sent.GetResourceVersion())
+	}
 }
 
 func (a *applier) send(ctx context.Context, intent *unstructured.Unstructured) error {
@@ -167,6 +188,7 @@ func (a *applier) intent(desired client.Object) (*unstructured.Unstructured, err
 	}
 	delete(fields, "status")
 	unstructured.RemoveNestedField(fields, "metadata", "resourceVersion")
+	unstructured.RemoveNestedField(fields, "metadata", "uid")
 	dropZeroes(fields, reflect.TypeOf(desired))
 	intent := &unstructured.Unstructured{Object: fields}
 	intent.SetGroupVersionKind(gvk)
@@ -200,9 +222,11 @@ func (a *applier) ownerReference() (metav1.OwnerReference, error) {
 }
 
 // cached is the reader for a first look: the cache, but for Secrets, whose
-// content the operator does not keep in memory.
-func (a *applier) cached(obj client.Object) client.Reader {
-	if _, secret := obj.(*corev1.Secret); secret {
+// content the operator does not keep in memory, and for cert-manager's kinds,
+// which may go away while it runs.
+func (a *applier) cached(obj runtime.Object) client.Reader {
+	switch obj.(type) {
+	case *corev1.Secret, *certmanagerv1.Certificate, *certmanagerv1.CertificateList:
 		return a.live
 	}
 	return a.client
@@ -304,7 +328,7 @@ type objectKey struct {
 
 // prune deletes every object in lists that the owner controls, that carries
 // our labels, and that is not in wanted. lists are empty lists of the kinds to
-// look at; they are read from the cache.
+// look at; most are read from the cache.
 func (a *applier) prune(ctx context.Context, wanted []client.Object, lists ...client.ObjectList) error {
 	keep := map[objectKey]bool{}
 	for _, obj := range wanted {
@@ -323,7 +347,7 @@ func (a *applier) prune(ctx context.Context, wanted []client.Object, lists ...cl
 }
 
 func (a *applier) pruneKind(ctx context.Context, keep map[objectKey]bool, list client.ObjectList) error {
-	err := a.client.List(ctx, list, client.InNamespace(a.owner.GetNamespace()), a.labels)
+	err := a.cached(list).List(ctx, list, client.InNamespace(a.owner.GetNamespace()), a.labels)
 	if err != nil {
 		return fmt.Errorf("list %T: %w", list, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net/http"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -112,6 +114,19 @@ func TestK37_IssuerWithoutCertManagerIsStalledAndTheServerRuns(t *testing.T) {
 	w.runToReady(plain)
 }
 
+func TestK37_CertManagerThatGoesAwayWhileTheOperatorStartsIsReportedAndHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// Discovery still tells of its kinds; they are served no more.
+	removed := &outage{status: http.StatusNotFound, part: "/apis/cert-manager.io/v1/"}
+	removed.on.Store(true)
+	w.start(operatorSettings{transport: removed.wrap})
+	hs := w.createHomeserver("campus", withIssuer("letsencrypt"))
+	w.run(hs)
+	w.waitFor(hs, stalled(matrixv1.ReasonCertManagerMissing), certificateIs(metav1.ConditionFalse, matrixv1.ReasonCertManagerMissing))
+	w.runToReady(w.createHomeserver("plain"))
+}
+
 func TestK38_CertManagerInstalledLaterIsUsedWithoutARestart(t *testing.T) {
 	w := bareWorld(t)
 	w.start(operatorSettings{})
@@ -124,18 +139,32 @@ func TestK38_CertManagerInstalledLaterIsUsedWithoutARestart(t *testing.T) {
 	options := envtest.CRDInstallOptions{Paths: []string{dir}, ErrorIfPathMissing: true}
 	installed, err := envtest.InstallCRDs(w.env.Config, options)
 	w.must(err)
-	t.Cleanup(func() {
-		for _, definition := range installed {
-			if err := w.Delete(t.Context(), &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: definition.Name}}); err != nil && !apierrors.IsNotFound(err) {
-				t.Log("remove a definition:", err)
-			}
-		}
-	})
+	t.Cleanup(func() { w.uninstall(installed) })
 	w.must(w.Create(w.ctx, selfSigned(w.namespace, "letsencrypt")))
 	certificate := exists(w, certificateOf(hs))
 	w.waitFor(hs, certificateIs(metav1.ConditionFalse, matrixv1.ReasonCertificatePending))
 	w.issue(certificate, metav1.ConditionTrue, "Ready")
 	w.waitFor(hs, isReady(), certificateIs(metav1.ConditionTrue, matrixv1.ReasonIssued))
+
+	// And removed again: that is said too, and harms no other server.
+	w.uninstall(installed)
+	update(w, hs, func(hs *matrixv1.Homeserver) { hs.Labels = map[string]string{"touched": "yes"} })
+	w.waitFor(hs, stalled(matrixv1.ReasonCertManagerMissing))
+	w.runToReady(w.createHomeserver("plain"))
+}
+
+// uninstall removes kinds and waits until the API server serves them no more.
+func (w *world) uninstall(definitions []*apiextensionsv1.CustomResourceDefinition) {
+	w.t.Helper()
+	for _, definition := range definitions {
+		one := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: definition.Name}}
+		w.must(client.IgnoreNotFound(w.Delete(w.ctx, one)))
+		w.gone(one)
+	}
+	w.eventually(func() error {
+		err := w.List(w.ctx, &certmanagerv1.CertificateList{})
+		return unless(apierrors.IsNotFound(err) || meta.IsNoMatchError(err), "Certificates are still served")
+	})
 }
 
 func certificateOf(hs *matrixv1.Homeserver) *certmanagerv1.Certificate {
@@ -184,6 +213,19 @@ func TestK39_AbsentIssuerAndFailingCertificateAreReported(t *testing.T) {
 	if bytes.Contains([]byte(describe(seen.Status.Conditions)), []byte(matrixv1.ConditionCertificateReady)) {
 		t.Errorf("the condition is still there: %s", describe(seen.Status.Conditions))
 	}
+}
+
+func TestK39_OperatorThatMayNotReadClusterIssuersStillReportsTheCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start(operatorSettings{config: w.as(operatorRole(t))}) // that of a namespaced operator
+	hs := w.createHomeserver("campus", withIssuer("letsencrypt"), func(hs *matrixv1.Homeserver) {
+		hs.Spec.TLS.IssuerRef.Kind = matrixv1.IssuerKindClusterIssuer
+	})
+	w.run(hs)
+	w.waitFor(hs, ready(matrixv1.ReasonCertificatePending), certificateIs(metav1.ConditionFalse, matrixv1.ReasonCertificatePending))
+	w.issue(exists(w, certificateOf(hs)), metav1.ConditionTrue, "Ready")
+	w.waitFor(hs, isReady())
 }
 
 func TestK40_TLSSecretWithWrongKeyHostOrDateIsReportedAndTheServerRuns(t *testing.T) {

@@ -75,7 +75,7 @@ func TestK07_SecondHomeserverOfAServerNameIsStalledAndTheFirstUntouched(t *testi
 	elsewhere := w.newNamespace()
 	op := w.start(operatorSettings{namespaces: []string{w.namespace, elsewhere}})
 	first := w.createHomeserver("campus")
-	first = w.runToReady(first)
+	first = w.settle(op, w.runToReady(first))
 	before := w.snapshot(first)
 
 	second := w.newHomeserver("campus", func(hs *matrixv1.Homeserver) {

@@ -183,16 +183,18 @@ func TestK34_StatusWrittenByAUserIsRecomputed(t *testing.T) {
 	}
 }
 
-// outage answers every request of an operator with status while it is on.
+// outage answers every request of an operator whose path contains part with
+// status while it is on.
 type outage struct {
 	on      atomic.Bool
 	status  int
+	part    string
 	refused atomic.Int64
 }
 
 func (o *outage) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if !o.on.Load() || strings.Contains(request.URL.Path, "/events") {
+		if !o.on.Load() || !strings.Contains(request.URL.Path, o.part) || strings.Contains(request.URL.Path, "/events") {
 			return next.RoundTrip(request)
 		}
 		o.refused.Add(1)

@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -55,10 +56,12 @@ type HomeserverReconciler struct {
 	Now func() time.Time
 
 	again intervals
-	// watchCertificates starts the watch on Certificates; nil without a manager.
+	// watching guards watchCertificates, which starts the watch on
+	// Certificates; nil without a manager, and once it has been started.
+	watching          sync.Mutex
 	watchCertificates func() error
-	certificates      sync.Mutex
-	certificatesSeen  atomic.Bool
+	// certManagerAbsent: it was, when it was last looked for.
+	certManagerAbsent atomic.Bool
 }
 
 // homeserverScope is what the steps of one reconcile found.
@@ -202,7 +205,7 @@ func (r *HomeserverReconciler) holdFinalizer(ctx context.Context, s *homeserverS
 
 // buildObjects calls the builders. Without cert-manager there is no kind
 // Certificate, so none is asked for.
-func (r *HomeserverReconciler) buildObjects(_ context.Context, s *homeserverScope) (ctrl.Result, error) {
+func (r *HomeserverReconciler) buildObjects(ctx context.Context, s *homeserverScope) (ctrl.Result, error) {
 	ignored, err := manifest.ProtectedKeys(s.homeserver)
 	if err == nil {
 		s.ignoredKeys = ignored
@@ -217,7 +220,7 @@ func (r *HomeserverReconciler) buildObjects(_ context.Context, s *homeserverScop
 	if err != nil {
 		return ctrl.Result{}, invalid(matrixv1.ReasonInvalidSpec, err.Error())
 	}
-	s.certManager, err = r.certManagerServed(s.homeserver)
+	s.certManager, err = r.certManagerServed(ctx, s.homeserver)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -233,35 +236,31 @@ func isCertificate(obj client.Object) bool {
 }
 
 // certManagerServed tells whether cert-manager's API is there, and starts the
-// watch on its Certificates the first time that it is. It is asked at start
-// and, as long as it is absent, for objects that need it.
-func (r *HomeserverReconciler) certManagerServed(hs *matrixv1.Homeserver) (bool, error) {
-	if r.certificatesSeen.Load() {
-		return true, nil
-	}
-	if hs.Spec.TLS == nil || hs.Spec.TLS.IssuerRef == nil {
+// watch on its Certificates the first time that it is. It asks the API server,
+// because what discovery said once is true no more after cert-manager is
+// removed. While it is absent only objects that need it ask.
+func (r *HomeserverReconciler) certManagerServed(ctx context.Context, hs *matrixv1.Homeserver) (bool, error) {
+	if r.certManagerAbsent.Load() && (hs.Spec.TLS == nil || hs.Spec.TLS.IssuerRef == nil) {
 		return false, nil
 	}
-	return r.detectCertManager()
-}
-
-func (r *HomeserverReconciler) detectCertManager() (bool, error) {
-	kind := certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateKind)
-	_, err := r.Client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil
-	}
-	if err != nil {
+	err := r.Live.List(ctx, &certmanagerv1.CertificateList{}, client.InNamespace(hs.Namespace), client.Limit(1))
+	absent := meta.IsNoMatchError(err) || apierrors.IsNotFound(err)
+	if err != nil && !absent {
 		return false, fmt.Errorf("look for cert-manager: %w", err)
 	}
-	r.certificates.Lock()
-	defer r.certificates.Unlock()
-	if !r.certificatesSeen.Load() && r.watchCertificates != nil {
-		if err := r.watchCertificates(); err != nil {
-			return false, fmt.Errorf("watch Certificates: %w", err)
-		}
+	r.certManagerAbsent.Store(absent)
+	if absent {
+		return false, nil
 	}
-	r.certificatesSeen.Store(true)
+	r.watching.Lock()
+	defer r.watching.Unlock()
+	if r.watchCertificates == nil {
+		return true, nil
+	}
+	if err := r.watchCertificates(); err != nil {
+		return false, fmt.Errorf("watch Certificates: %w", err)
+	}
+	r.watchCertificates = nil
 	return true, nil
 }
 
@@ -395,13 +394,14 @@ func (r *HomeserverReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		return fmt.Errorf("build the Homeserver controller: %w", err)
 	}
 	r.watchCertificates = watchCertificates(built, mgr.GetCache(), find)
-	_, err = r.detectCertManager()
-	return err
+	return nil
 }
 
 // watchCertificates returns a function that starts the watch on Certificates.
-// It is called once they are known to exist: a watch on an absent kind would
-// keep the manager from starting.
+// It is called by a reconcile, once they are known to exist: the controller
+// would not start before a watch on an absent kind, or one that is just being
+// removed, is up. For the same reason Certificates are never read from the
+// cache, which would wait as long.
 func watchCertificates(c controller.Controller, informers cache.Cache, find references) func() error {
 	return func() error {
 		each := handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, obj *certmanagerv1.Certificate) []reconcile.Request {

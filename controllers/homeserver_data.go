@@ -185,12 +185,20 @@ func lostVolume(s *homeserverScope) error {
 		"To begin again without the data, remove the annotation "+annotationVolume+" from Secret "+s.existing.SigningKey.Name)
 }
 
-// derive notes on each Secret of credentials the version that it was made from.
+// derive notes on the volume and on each Secret of credentials what it was
+// made from, so that nothing else is overwritten or made anew: see pin.
 func derive(s *homeserverScope) {
-	for _, read := range []*corev1.Secret{s.existing.SigningKey, s.existing.Admins, s.existing.RegistrationTokens} {
-		for _, obj := range s.objects {
-			if secret, ok := obj.(*corev1.Secret); ok && read != nil && secret.Name == read.Name {
-				secret.ResourceVersion = read.ResourceVersion
+	for _, obj := range s.objects {
+		switch obj := obj.(type) {
+		case *corev1.PersistentVolumeClaim:
+			if s.claim != nil {
+				obj.UID = s.claim.UID
+			}
+		case *corev1.Secret:
+			for _, read := range []*corev1.Secret{s.existing.SigningKey, s.existing.Admins, s.existing.RegistrationTokens} {
+				if read != nil && read.Name == obj.Name {
+					obj.UID, obj.ResourceVersion = read.UID, read.ResourceVersion
+				}
 			}
 		}
 	}

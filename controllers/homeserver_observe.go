@@ -127,12 +127,8 @@ func (r *HomeserverReconciler) observeIssued(ctx context.Context, s *homeserverS
 			continue
 		}
 		var certificate certmanagerv1.Certificate
-		err := r.Client.Get(ctx, client.ObjectKeyFromObject(obj), &certificate)
-		if client.IgnoreNotFound(err) != nil {
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(obj), &certificate); err != nil {
 			return fmt.Errorf("get Certificate %s: %w", obj.GetName(), err)
-		}
-		if err != nil {
-			certificate.Name = obj.GetName() // just applied; the cache will tell
 		}
 		s.certificate = mirrorCertificate(&certificate)
 	}
@@ -159,6 +155,9 @@ func (r *HomeserverReconciler) explainIssuer(ctx context.Context, s *homeserverS
 	if apierrors.IsNotFound(err) {
 		s.certificate = problem(matrixv1.ReasonIssuerMissing, "%s %s, named in spec.tls.issuerRef, does not exist: create it or name another", reference.Kind, reference.Name)
 		return nil
+	}
+	if reference.Kind == matrixv1.IssuerKindClusterIssuer && apierrors.IsForbidden(err) {
+		return nil // an operator of some namespaces may not look at these
 	}
 	if err != nil {
 		return fmt.Errorf("get %s %s: %w", reference.Kind, reference.Name, err)

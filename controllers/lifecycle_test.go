@@ -223,7 +223,7 @@ func TestK60_ClockThatIsADayOffMakesNoLoopAndNoRenewals(t *testing.T) {
 			issued := w.createHomeserver("issued", withIssuer("any"))
 			w.run(issued)
 			w.issue(exists(w, certificateOf(issued)), metav1.ConditionTrue, "Ready")
-			issued = w.waitFor(issued, isReady())
+			hs, issued = w.settle(op, hs), w.settle(op, w.waitFor(issued, isReady()))
 			certificate := read(w, certificateOf(issued)).ResourceVersion
 
 			var versions []string

@@ -96,6 +96,10 @@ type intervals struct {
 	stalled time.Duration
 }
 
+// conflictDelay is how long to wait after an object turned out to be newer than
+// what was read of it: its change is on the way to the cache.
+const conflictDelay = time.Second
+
 // defaultIntervals are rare enough to cost little, and often enough that
 // nobody has to nudge.
 func defaultIntervals() intervals {
@@ -128,7 +132,7 @@ func conclude(ctx context.Context, c conclusion) (ctrl.Result, error) {
 			return ctrl.Result{}, nil // deleted meanwhile: nobody reads its status
 		case apierrors.IsConflict(err):
 			log.FromContext(ctx).V(1).Info("object changed while it was reconciled")
-			return ctrl.Result{RequeueAfter: time.Second}, nil
+			return ctrl.Result{RequeueAfter: conflictDelay}, nil
 		case err != nil:
 			return ctrl.Result{}, errors.Join(c.err, fmt.Errorf("patch status: %w", err))
 		}
@@ -143,7 +147,7 @@ func (c conclusion) next() (ctrl.Result, error) {
 	case c.err == nil:
 		return c.result, nil
 	case apierrors.IsConflict(c.err):
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	case o == nil || o.reason == matrixv1.ReasonForbidden:
 		return ctrl.Result{}, c.err
 	case o.stalled:

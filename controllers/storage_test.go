@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"context"
 	"maps"
 	"testing"
 
@@ -51,6 +52,24 @@ func TestK25_DeletedVolumeIsNotReplacedByABlankOne(t *testing.T) {
 	}
 }
 
+func TestK25_VolumeDeletedBetweenTwoLooksIsNotReplacedByABlankOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	op := w.start(operatorSettings{})
+	hs := w.createHomeserver("campus")
+	hs = w.settle(op, w.runToReady(hs))
+	op.stop()
+	// The first look, at the cache, finds the volume, which has to be changed.
+	past := w.freeze(hs, func(hs *matrixv1.Homeserver) { hs.Spec.Storage.Size = quantity("2Gi") })
+	w.must(w.Delete(w.ctx, claimOf(hs)))
+	w.dropFinalizers(claimOf(hs))
+	w.gone(claimOf(hs))
+	w.reconcilePast(past, hs)
+	if err := w.Get(w.ctx, client.ObjectKeyFromObject(claimOf(hs)), claimOf(hs)); !apierrors.IsNotFound(err) {
+		t.Fatalf("a blank volume took the place of the data: %v", err)
+	}
+}
+
 func TestK25_UserMayBeginAgainWithoutTheData(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,7 +95,7 @@ func (w *world) storageClass(expandable bool) string {
 	}
 	w.must(w.Create(w.ctx, class))
 	w.t.Cleanup(func() {
-		if err := w.Delete(w.t.Context(), class); err != nil {
+		if err := w.Delete(context.Background(), class); err != nil {
 			w.t.Log("delete the StorageClass:", err)
 		}
 	})

@@ -255,9 +255,6 @@ func (w *world) reconcileNow(op *operator, hs *matrixv1.Homeserver) (ctrl.Result
 		Client: op.manager.GetClient(), Live: op.manager.GetAPIReader(), Image: op.image, Now: op.now,
 		Recorder: op.manager.GetEventRecorder("foyer-test"), again: intervals{wait: time.Hour, stalled: time.Hour},
 	}
-	if _, err := r.detectCertManager(); err != nil {
-		w.t.Fatal(err)
-	}
 	return reconcile.AsReconciler(op.manager.GetClient(), r).Reconcile(w.ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(hs)})
 }
 

@@ -3,8 +3,11 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -101,11 +104,25 @@ func (w *world) bind(hs *matrixv1.Homeserver) {
 	})
 }
 
+// ownSet waits for the StatefulSet that belongs to hs itself and not to a
+// deleted one of the same name.
+func (w *world) ownSet(hs *matrixv1.Homeserver) *appsv1.StatefulSet {
+	w.t.Helper()
+	set := statefulSetOf(hs)
+	w.eventually(func() error {
+		if err := w.Get(w.ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return err
+		}
+		return unless(metav1.IsControlledBy(set, hs) && set.DeletionTimestamp == nil, "the StatefulSet is another's")
+	})
+	return set
+}
+
 // pod creates the server's pod as the StatefulSet controller would, with the
 // status that change gives it.
 func (w *world) pod(hs *matrixv1.Homeserver, change func(*corev1.PodStatus)) *corev1.Pod {
 	w.t.Helper()
-	set := exists(w, statefulSetOf(hs))
+	set := w.ownSet(hs)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: set.Namespace, Name: set.Name + "-0", Labels: set.Spec.Template.Labels, Annotations: set.Spec.Template.Annotations,
@@ -158,7 +175,7 @@ func waiting(reason, message string) func(*corev1.PodStatus) {
 // report writes the status of the StatefulSet of hs, with so many pods ready.
 func (w *world) report(hs *matrixv1.Homeserver, replicas int32) {
 	w.t.Helper()
-	set := exists(w, statefulSetOf(hs))
+	set := w.ownSet(hs)
 	w.eventually(func() error {
 		if err := w.Get(w.ctx, client.ObjectKeyFromObject(set), set); err != nil {
 			return err
@@ -213,14 +230,42 @@ func (w *world) eventsOf(hs *matrixv1.Homeserver, reason string) []eventsv1.Even
 	return found
 }
 
-// collectGarbage deletes what the garbage collector would after hs is gone.
+// collectGarbage deletes, until the test ends, what the garbage collector would
+// after hs is gone; an operator may create more just then.
 func (w *world) collectGarbage(hs *matrixv1.Homeserver) {
 	w.t.Helper()
-	for _, obj := range w.children(hs) {
-		if metav1.IsControlledBy(obj, hs) {
-			w.must(client.IgnoreNotFound(w.Delete(w.ctx, obj)))
+	sweep := func() error {
+		for _, list := range childLists() {
+			if err := w.List(w.ctx, list, client.InNamespace(hs.Namespace)); err != nil {
+				return err
+			}
+			for _, obj := range objects(w.t, list) {
+				if !metav1.IsControlledBy(obj, hs) {
+					continue
+				}
+				if err := w.Delete(w.ctx, obj); client.IgnoreNotFound(err) != nil {
+					return err
+				}
+			}
 		}
+		return nil
 	}
+	w.must(sweep())
+	ctx, cancel := context.WithCancel(w.ctx)
+	var collector sync.WaitGroup
+	collector.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = sweep() // what fails is tried again
+			}
+		}
+	})
+	w.t.Cleanup(func() { cancel(); collector.Wait() })
 }
 
 // children are all live objects with the labels of hs.
@@ -267,4 +312,19 @@ func quantity(text string) resource.Quantity { return resource.MustParse(text) }
 func (w *world) podOf(hs *matrixv1.Homeserver) *corev1.Pod {
 	set := statefulSetOf(hs)
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: set.Name + "-0"}}
+}
+
+// settle waits until another reconcile of hs changes nothing: what the last
+// ones wrote has come back through the caches.
+func (w *world) settle(op *operator, hs *matrixv1.Homeserver) *matrixv1.Homeserver {
+	w.t.Helper()
+	w.eventually(func() error {
+		before := w.snapshot(hs)
+		result, err := w.reconcileNow(op, hs)
+		if err != nil {
+			return err
+		}
+		return unless(w.snapshot(hs) == before && result.RequeueAfter != conflictDelay, "reconciles still change something")
+	})
+	return read(w, hs.DeepCopy())
 }
