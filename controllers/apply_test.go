@@ -5,6 +5,7 @@ package controllers
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
@@ -185,6 +187,45 @@ func TestK23_ChildrenChangedOrDeletedByHandAreRestoredWithOneEvent(t *testing.T)
 				t.Errorf("%d Events: %+v", len(seen), seen)
 			}
 		})
+	}
+}
+
+func TestK23_EachOfSeveralDeletedChildrenHasItsEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start(operatorSettings{})
+	hs := w.createHomeserver("campus")
+	hs = w.runToReady(hs)
+	names := naming.ForHomeserver(hs)
+	children := []client.Object{&corev1.Service{ObjectMeta: names.ClientService()}, &corev1.ServiceAccount{ObjectMeta: names.ServiceAccount()}}
+	for _, child := range children {
+		w.must(w.Delete(w.ctx, child))
+	}
+	for _, child := range children {
+		w.eventually(func() error {
+			told := slices.ContainsFunc(w.recorded(hs, "Restored"), func(event eventsv1.Event) bool {
+				return event.Related != nil && event.Related.Name == child.GetName() && strings.Contains(event.Note, event.Related.Kind+" "+child.GetName())
+			})
+			return unless(told, "no Event about "+child.GetName())
+		})
+	}
+}
+
+func TestK23_RestorationIsReportedByAnOperatorThatDoesNotSeeItsOwnLastStatus(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hs := w.createHomeserver("campus")
+	past := w.freeze(hs, nil)
+	op := w.start(operatorSettings{})
+	hs = w.runToReady(hs)
+	op.stop()
+	service := &corev1.Service{ObjectMeta: naming.ForHomeserver(hs).ClientService()}
+	w.must(w.Delete(w.ctx, service))
+	recorded := w.reconcilePast(past, hs)
+	read(w, service)
+	told := slices.DeleteFunc(recorded, func(event string) bool { return !strings.Contains(event, " Restored Service "+service.Name) })
+	if len(told) != 1 {
+		t.Errorf("%d Events about it in %q", len(told), recorded)
 	}
 }
 

@@ -145,6 +145,9 @@ func TestK38_CertManagerInstalledLaterIsUsedWithoutARestart(t *testing.T) {
 	w.waitFor(hs, certificateIs(metav1.ConditionFalse, matrixv1.ReasonCertificatePending))
 	w.issue(certificate, metav1.ConditionTrue, "Ready")
 	w.waitFor(hs, isReady(), certificateIs(metav1.ConditionTrue, matrixv1.ReasonIssued))
+	if events := w.recorded(hs, "Restored"); len(events) != 0 {
+		t.Errorf("the first Certificate is called a restored one: %+v", events)
+	}
 
 	// And removed again: that is said too, and harms no other server.
 	w.uninstall(installed)

@@ -83,6 +83,9 @@ type homeserverScope struct {
 	// Set by keepData: what is wrong with the volume, if anything.
 	volume *outcome
 
+	// Set by lastStatus: what the last reconcile left, whatever the cache shows.
+	last *matrixv1.HomeserverStatus
+
 	// Set by observeWorkload; nil before.
 	workload *workload
 
@@ -280,7 +283,9 @@ func (r *HomeserverReconciler) applyObjects(ctx context.Context, s *homeserverSc
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		r.tell(s, obj, done)
+		if err := r.tell(ctx, s, obj, done); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	lists := []client.ObjectList{
 		&appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
@@ -297,21 +302,6 @@ func secretList() *metav1.PartialObjectMetadataList {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
 	return list
-}
-
-// tell records an Event when something of ours had been changed or deleted by
-// hand. An object that is created counts as restored when the same spec had
-// been carried out before.
-func (r *HomeserverReconciler) tell(s *homeserverScope, obj client.Object, done change) {
-	if done == created && carriedOut(s.homeserver) {
-		done = restored
-	}
-	if done != restored {
-		return
-	}
-	kind := obj.GetObjectKind().GroupVersionKind().Kind
-	r.Recorder.Eventf(s.homeserver, nil, corev1.EventTypeWarning, "Restored", "Apply",
-		"%s %s had been changed or deleted by hand; it is restored. Change the Homeserver instead", kind, obj.GetName())
 }
 
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;create;patch;delete

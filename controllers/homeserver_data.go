@@ -218,7 +218,9 @@ func (r *HomeserverReconciler) applyCredentials(ctx context.Context, s *homeserv
 		if err != nil {
 			return err
 		}
-		r.tell(s, secret, done)
+		if err := r.tell(ctx, s, secret, done); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -244,7 +246,7 @@ func (r *HomeserverReconciler) applyVolume(ctx context.Context, s *homeserverSco
 		if err != nil {
 			return err
 		}
-		r.tell(s, claim, done)
+		return r.tell(ctx, s, claim, done)
 	}
 	return nil
 }
@@ -267,14 +269,4 @@ func annotate(obj client.Object, key, value string) {
 	}
 	annotations[key] = value
 	obj.SetAnnotations(annotations)
-}
-
-// carriedOut tells whether the objects of this very spec were applied before.
-func carriedOut(hs *matrixv1.Homeserver) bool {
-	for _, condition := range hs.Status.Conditions {
-		if condition.Type == matrixv1.ConditionWorkloadAvailable {
-			return condition.ObservedGeneration == hs.Generation
-		}
-	}
-	return false
 }

@@ -52,15 +52,22 @@ func (w *world) freeze(hs *matrixv1.Homeserver, change func(*matrixv1.Homeserver
 	return &pastClient{Client: w.Client, past: builder.Build()}
 }
 
-// reconcilePast runs reconciles of an operator that sees only past.
-func (w *world) reconcilePast(past *pastClient, hs *matrixv1.Homeserver) {
+// reconcilePast runs reconciles of an operator that sees only past, and returns
+// the Events that it records.
+func (w *world) reconcilePast(past *pastClient, hs *matrixv1.Homeserver) []string {
 	w.t.Helper()
-	r := &HomeserverReconciler{Client: past, Live: w.Client, Image: testImage, Recorder: events.NewFakeRecorder(100), again: defaultIntervals()}
+	recorder := events.NewFakeRecorder(100)
+	r := &HomeserverReconciler{Client: past, Live: w.Client, Image: testImage, Recorder: recorder, again: defaultIntervals()}
 	for range 3 {
 		if _, err := reconcile.AsReconciler[*matrixv1.Homeserver](past, r).Reconcile(w.ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(hs)}); err != nil {
 			w.t.Log("a reconcile in the past ended with", err)
 		}
 	}
+	var recorded []string
+	for range len(recorder.Events) {
+		recorded = append(recorded, <-recorder.Events)
+	}
+	return recorded
 }
 
 func TestK31_OldDeletionReplayedForANewUIDDeletesNothing(t *testing.T) {

@@ -86,6 +86,9 @@ func TestK25_UserMayBeginAgainWithoutTheData(t *testing.T) {
 	if got := read(w, signingSecretOf(hs)).Data[naming.KeySigningKey]; string(got) != string(key) {
 		t.Error("the signing key changed")
 	}
+	if events := w.recorded(hs, "Restored"); len(events) != 0 {
+		t.Errorf("the blank volume is called a restored one: %+v", events)
+	}
 }
 
 func (w *world) storageClass(expandable bool) string {

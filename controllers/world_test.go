@@ -4,8 +4,8 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -212,22 +212,20 @@ func (w *world) eventsOf(hs *matrixv1.Homeserver, reason string) []eventsv1.Even
 	w.t.Helper()
 	var found []eventsv1.Event
 	w.eventually(func() error {
-		var list eventsv1.EventList
-		if err := w.List(w.ctx, &list, client.InNamespace(hs.Namespace)); err != nil {
-			return err
-		}
-		found = nil
-		for _, event := range list.Items {
-			if event.Regarding.UID == hs.UID && event.Reason == reason {
-				found = append(found, event)
-			}
-		}
-		if len(found) == 0 {
-			return errors.New("no Event " + reason)
-		}
-		return nil
+		found = w.recorded(hs, reason)
+		return unless(len(found) > 0, "no Event "+reason)
 	})
 	return found
+}
+
+// recorded returns the Events about hs with reason that there are.
+func (w *world) recorded(hs *matrixv1.Homeserver, reason string) []eventsv1.Event {
+	w.t.Helper()
+	var list eventsv1.EventList
+	w.must(w.List(w.ctx, &list, client.InNamespace(hs.Namespace)))
+	return slices.DeleteFunc(list.Items, func(event eventsv1.Event) bool {
+		return event.Regarding.UID != hs.UID || event.Reason != reason
+	})
 }
 
 // collectGarbage deletes, until the test ends, what the garbage collector would
