@@ -87,11 +87,11 @@ func TestK07_SecondHomeserverOfAServerNameIsStalledAndTheFirstUntouched(t *testi
 	if made := w.children(second); len(made) > 0 {
 		t.Errorf("the stalled one has %d objects", len(made))
 	}
-	writes := op.requests.writes.Load()
+	writes := len(w.writes(op))
 	if _, err := w.reconcileNow(op, first); err != nil {
 		t.Fatal(err)
 	}
-	if op.requests.writes.Load() != writes {
+	if len(w.writes(op)) != writes {
 		t.Error("the first was written to")
 	}
 	if after := w.snapshot(first); after != before {

@@ -4,7 +4,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,17 +25,16 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	matrixv1 "github.com/foyer-matrix/foyer/api/v1alpha1"
-	"github.com/foyer-matrix/foyer/config/crd"
 )
 
 // testImage is the homeserver image of the tests' operators.
@@ -49,8 +47,8 @@ const patience = 90 * time.Second
 // The API servers: one with cert-manager's kinds, shared by nearly all tests,
 // and a bare one for those that change what kinds there are.
 var (
-	withCertManager *envtest.Environment
-	bare            = sync.OnceValues(func() (*envtest.Environment, error) { return startAPIServer() })
+	withCertManager *apiServer
+	bare            = sync.OnceValues(func() (*apiServer, error) { return startAPIServer() })
 )
 
 func TestMain(m *testing.M) {
@@ -75,11 +73,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	if err := withCertManager.Stop(); err != nil {
+	if err := withCertManager.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the API server:", err)
 	}
 	if extra, err := bare(); bareStarted.Load() && err == nil {
-		err = extra.Stop()
+		err = extra.stop()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "stop the second API server:", err)
 		}
@@ -88,27 +86,6 @@ func run(m *testing.M) int {
 }
 
 var bareStarted atomic.Bool
-
-// startAPIServer starts etcd and kube-apiserver with our kinds and those in dirs.
-func startAPIServer(dirs ...string) (*envtest.Environment, error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return nil, errors.New("KUBEBUILDER_ASSETS is not set")
-	}
-	definitions, err := crd.Definitions()
-	if err != nil {
-		return nil, err
-	}
-	env := &envtest.Environment{
-		CRDs: definitions, CRDDirectoryPaths: dirs, ErrorIfCRDPathMissing: true,
-		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
-	}
-	// A hundred Homeservers want more addresses than envtest's own range has.
-	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
-	if _, err := env.Start(); err != nil {
-		return nil, fmt.Errorf("start the API server: %w", err)
-	}
-	return env, nil
-}
 
 // certManagerDefinitions is the folder of cert-manager's CRDs in its module.
 func certManagerDefinitions() (string, error) {
@@ -124,7 +101,7 @@ type world struct {
 	client.Client // uncached, as cluster-admin
 	t             *testing.T
 	ctx           context.Context
-	env           *envtest.Environment
+	env           *apiServer
 	namespace     string
 }
 
@@ -133,7 +110,7 @@ func newWorld(t *testing.T) *world {
 	return newWorldIn(t, withCertManager)
 }
 
-func newWorldIn(t *testing.T, env *envtest.Environment) *world {
+func newWorldIn(t *testing.T, env *apiServer) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -182,9 +159,9 @@ type operatorSettings struct {
 // operator is a running operator.
 type operator struct {
 	manager ctrl.Manager
-	// requests counts writes at the HTTP level, leases and Events excepted.
-	requests *requestCounter
-	stop     func()
+	// agent is the User-Agent of its requests, and of no other operator's.
+	agent string
+	stop  func()
 	// ended gets what the manager's Start returned.
 	ended chan error
 	now   func() time.Time
@@ -218,13 +195,12 @@ func (w *world) build(settings operatorSettings) *operator {
 	if base == nil {
 		base = w.env.Config
 	}
-	counter := &requestCounter{}
 	cfg := rest.CopyConfig(base)
 	cfg.QPS, cfg.Burst = -1, -1
+	cfg.UserAgent = "operator-" + string(uuid.NewUUID())
 	if settings.transport != nil {
 		cfg.Wrap(settings.transport)
 	}
-	cfg.Wrap(counter.wrap)
 	if settings.image == "" {
 		settings.image = testImage
 	}
@@ -244,7 +220,7 @@ func (w *world) build(settings operatorSettings) *operator {
 		},
 	})
 	w.must(err)
-	return &operator{manager: mgr, requests: counter, ended: make(chan error, 1), now: settings.now, image: settings.image}
+	return &operator{manager: mgr, agent: cfg.UserAgent, ended: make(chan error, 1), now: settings.now, image: settings.image}
 }
 
 // reconcileNow runs one reconcile of hs beside the manager's own, with its
@@ -256,31 +232,6 @@ func (w *world) reconcileNow(op *operator, hs *matrixv1.Homeserver) (ctrl.Result
 		Recorder: op.manager.GetEventRecorder("foyer-test"), again: intervals{wait: time.Hour, stalled: time.Hour},
 	}
 	return reconcile.AsReconciler(op.manager.GetClient(), r).Reconcile(w.ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(hs)})
-}
-
-// requestCounter counts requests that change something.
-type requestCounter struct {
-	writes atomic.Int64
-	mu     sync.Mutex
-	log    []string
-}
-
-func (c *requestCounter) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/leases") && !strings.Contains(request.URL.Path, "/events") {
-			c.writes.Add(1)
-			c.mu.Lock()
-			c.log = append(c.log, request.Method+" "+request.URL.Path)
-			c.mu.Unlock()
-		}
-		return next.RoundTrip(request)
-	})
-}
-
-func (c *requestCounter) requests() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append([]string(nil), c.log...)
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
