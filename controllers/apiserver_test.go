@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -59,7 +60,15 @@ func startAPIServer(dirs ...string) (*apiServer, error) {
 	if err := os.WriteFile(a.path("policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
 		return nil, fmt.Errorf("write the audit policy: %w", err)
 	}
-	a.ControlPlane.GetAPIServer().Configure().
+	server := a.ControlPlane.GetAPIServer()
+	if server.Path, err = a.bound("kube-apiserver"); err != nil {
+		return nil, err
+	}
+	a.ControlPlane.Etcd = &envtest.Etcd{}
+	if a.ControlPlane.Etcd.Path, err = a.bound("etcd"); err != nil {
+		return nil, err
+	}
+	server.Configure().
 		// A hundred Homeservers want more addresses than envtest's own range has.
 		Set("service-cluster-ip-range", "10.96.0.0/16").
 		Set("audit-policy-file", a.path("policy.yaml")).
@@ -69,6 +78,22 @@ func startAPIServer(dirs ...string) (*apiServer, error) {
 		return nil, fmt.Errorf("start the API server: %w", err)
 	}
 	return a, nil
+}
+
+// bound returns a program that is the asset called name and that the kernel
+// kills when this process ends: a test that panics, or that takes too long,
+// stops nothing itself.
+func (a *apiServer) bound(name string) (string, error) {
+	asset := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), name)
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		return asset, nil //nolint:nilerr // not Linux: there is no such thing
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec '%s' --pdeathsig KILL '%s' \"$@\"\n", setpriv, asset)
+	if err := os.WriteFile(a.path(name), []byte(script), 0o700); err != nil {
+		return "", fmt.Errorf("write the start script of %s: %w", name, err)
+	}
+	return a.path(name), nil
 }
 
 func (a *apiServer) path(name string) string { return filepath.Join(a.dir, name) }
