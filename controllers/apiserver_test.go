@@ -74,7 +74,7 @@ func startAPIServer(dirs ...string) (*apiServer, error) {
 		Set("audit-policy-file", a.path("policy.yaml")).
 		Set("audit-log-path", a.path("audit.log")).
 		Set("audit-log-maxsize", "4096") // MiB: one file
-	if _, err := a.Environment.Start(); err != nil {
+	if _, err := a.Start(); err != nil {
 		return nil, fmt.Errorf("start the API server: %w", err)
 	}
 	return a, nil
@@ -100,7 +100,7 @@ func (a *apiServer) path(name string) string { return filepath.Join(a.dir, name)
 
 // stop stops the API server and removes its files.
 func (a *apiServer) stop() error {
-	return errors.Join(a.Environment.Stop(), os.RemoveAll(a.dir))
+	return errors.Join(a.Stop(), os.RemoveAll(a.dir))
 }
 
 // writes returns the requests by which op asked the API server to change

@@ -61,15 +61,16 @@ func dropZeroesOfMap(fields map[string]any, t reflect.Type) {
 // memberType is the Go type of the member called name in JSON; nil when t has
 // none, as for raw JSON.
 func memberType(t reflect.Type, name string) reflect.Type {
-	switch t.Kind() {
-	case reflect.Map:
+	if t.Kind() == reflect.Map {
 		return t.Elem()
-	case reflect.Struct:
-		for _, field := range reflect.VisibleFields(t) {
-			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			if tag == name {
-				return field.Type
-			}
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, field := range reflect.VisibleFields(t) {
+		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if tag == name {
+			return field.Type
 		}
 	}
 	return nil
@@ -99,7 +100,7 @@ func ownFields(live metav1.Object) map[string]any {
 			return nil
 		}
 		var fields map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			return nil // unreadable is as good as absent: the object is applied again
 		}
 		return fields

@@ -316,10 +316,13 @@ func (r *HomeserverReconciler) finalize(ctx context.Context, s *homeserverScope)
 	// created again since: only a live look may lead to a deletion.
 	var live matrixv1.Homeserver
 	err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.homeserver), &live)
-	if client.IgnoreNotFound(err) != nil {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("get Homeserver: %w", err)
 	}
-	if err != nil || live.UID != s.homeserver.UID || live.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(&live, finalizerData) {
+	if live.UID != s.homeserver.UID || live.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(&live, finalizerData) {
 		return nil
 	}
 	if live.Spec.DeletionPolicy == matrixv1.DeletionDelete {

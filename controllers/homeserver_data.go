@@ -240,13 +240,12 @@ func (r *HomeserverReconciler) applyVolume(ctx context.Context, s *homeserverSco
 			return nil
 		}
 		done, err := s.applier.apply(ctx, claim)
-		if s.volume = growth(err); s.volume != nil {
-			return nil
-		}
-		if err != nil {
+		switch s.volume = growth(err); {
+		case s.volume == nil && err != nil:
 			return err
+		case s.volume == nil:
+			return r.tell(ctx, s, claim, done)
 		}
-		return r.tell(ctx, s, claim, done)
 	}
 	return nil
 }

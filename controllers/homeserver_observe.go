@@ -172,20 +172,24 @@ func (r *HomeserverReconciler) observeProvided(ctx context.Context, s *homeserve
 		if err != nil {
 			return err
 		}
-		if s.certificate != nil {
-			return nil
-		}
-		if secret == nil {
-			s.certificate = problem(matrixv1.ReasonSecretMissing, "Secret %s with the certificate of %s does not exist: create it, of type kubernetes.io/tls, in this namespace", wanted.secret, wanted.host)
-			return nil
-		}
-		now := r.now()
-		s.certificate = checkCertificate(secret, wanted.host, now)
-		if end, ok := certificateEnd(secret); ok && now.Before(end) && (s.renewal.IsZero() || end.Before(s.renewal)) {
-			s.renewal = end
+		if s.certificate == nil {
+			s.certificate = r.examine(s, wanted, secret)
 		}
 	}
 	return nil
+}
+
+// examine tells what is wrong with a TLS Secret, if anything, and notes when
+// its certificate ends. secret is nil if there is none.
+func (r *HomeserverReconciler) examine(s *homeserverScope, wanted provided, secret *corev1.Secret) *outcome {
+	if secret == nil {
+		return problem(matrixv1.ReasonSecretMissing, "Secret %s with the certificate of %s does not exist: create it, of type kubernetes.io/tls, in this namespace", wanted.secret, wanted.host)
+	}
+	now := r.now()
+	if end, ok := certificateEnd(secret); ok && now.Before(end) && (s.renewal.IsZero() || end.Before(s.renewal)) {
+		s.renewal = end
+	}
+	return checkCertificate(secret, wanted.host, now)
 }
 
 // provided is a certificate that the user maintains.
@@ -221,10 +225,8 @@ func (r *HomeserverReconciler) lookAgain(_ context.Context, s *homeserverScope) 
 	if s.workload.statefulSet != nil {
 		problems = append(problems, diagnose(*s.workload))
 	}
-	for _, found := range problems {
-		if found != nil {
-			return ctrl.Result{RequeueAfter: r.again.wait}, nil
-		}
+	if slices.ContainsFunc(problems, func(found *outcome) bool { return found != nil }) {
+		return ctrl.Result{RequeueAfter: r.again.wait}, nil
 	}
 	if s.renewal.IsZero() {
 		return ctrl.Result{}, nil

@@ -166,16 +166,11 @@ func unavailable(s *homeserverScope) *outcome {
 
 // stalledBy is what only the user can end; nil when there is no such thing.
 func stalledBy(s *homeserverScope, err error) *outcome {
-	if o := outcomeOf(err); o != nil {
-		if o.stalled {
-			return o
-		}
-		return nil
+	candidates := []*outcome{outcomeOf(err)}
+	if err == nil {
+		candidates = []*outcome{unavailable(s), s.volume, s.certificate}
 	}
-	if err != nil {
-		return nil
-	}
-	for _, found := range []*outcome{unavailable(s), s.volume, s.certificate} {
+	for _, found := range candidates {
 		if found != nil && found.stalled {
 			return found
 		}

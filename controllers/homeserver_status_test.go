@@ -57,48 +57,82 @@ func TestHomeserverConditions(t *testing.T) {
 		err   error
 		want  string // conditions as type=status/reason, sorted
 	}{
-		"all is well": {found(), nil,
-			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available"},
-		"the pods start": {found(func(s *homeserverScope) { s.workload.statefulSet.Status.ReadyReplicas = 0 }), nil,
-			"ConfigValid=True/Valid Ready=False/Progressing Reconciling=True/Progressing SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=False/Progressing"},
-		"protected keys are ignored and do not matter": {found(func(s *homeserverScope) { s.ignoredKeys = []string{"listen"} }), nil,
-			"ArchitectureSupported=True/Valid ConfigValid=False/ProtectedKey Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available"},
-		"the certificate is missing": {found(func(s *homeserverScope) {
-			s.homeserver.Spec.TLS = &matrixv1.TLS{SecretName: "cert"}
-			s.certificate = problem(matrixv1.ReasonSecretMissing, "x")
-		}), nil,
-			"ArchitectureSupported=True/Valid CertificateReady=False/SecretMissing ConfigValid=True/Valid Ready=False/SecretMissing Reconciling=True/SecretMissing SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available"},
-		"cert-manager is missing": {found(func(s *homeserverScope) {
-			s.homeserver.Spec.TLS = &matrixv1.TLS{IssuerRef: &matrixv1.IssuerReference{Name: "x"}}
-			s.certificate = stalledProblem(matrixv1.ReasonCertManagerMissing, "x")
-		}), nil,
-			"ArchitectureSupported=True/Valid CertificateReady=False/CertManagerMissing ConfigValid=True/Valid Ready=False/CertManagerMissing SecretsReady=True/Valid Stalled=True/CertManagerMissing StorageReady=True/Bound WorkloadAvailable=True/Available"},
-		"the volume cannot grow": {found(func(s *homeserverScope) { s.volume = stalledProblem(matrixv1.ReasonVolumeNotExpandable, "x") }), nil,
-			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=False/VolumeNotExpandable SecretsReady=True/Valid Stalled=True/VolumeNotExpandable StorageReady=False/VolumeNotExpandable WorkloadAvailable=True/Available"},
-		"the volume grows": {found(func(s *homeserverScope) {
-			s.claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: quantity("2Gi")}
-		}), nil,
-			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Resizing WorkloadAvailable=True/Available"},
-		"it is suspended": {found(func(s *homeserverScope) { s.homeserver.Spec.Suspend = true }), nil,
-			"ConfigValid=True/Valid Ready=False/Suspended SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=False/Suspended"},
-		"a pull secret is missing and does not matter": {found(func(s *homeserverScope) { s.secrets = problem(matrixv1.ReasonSecretMissing, "x") }), nil,
-			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=False/SecretMissing StorageReady=True/Bound WorkloadAvailable=True/Available"},
-		"the server name is taken": {stopped(), invalid(matrixv1.ReasonServerNameConflict, "x"),
-			"Ready=False/ServerNameConflict Stalled=True/ServerNameConflict"},
-		"the signing key is gone": {stopped(wasReady), fmt.Errorf("step: %w", invalid(matrixv1.ReasonSigningKeyInvalid, "x")),
-			"Ready=False/SigningKeyInvalid SecretsReady=False/SigningKeyInvalid Stalled=True/SigningKeyInvalid"},
-		"a token Secret is missing": {stopped(), waitFor(matrixv1.ReasonSecretMissing, "x"),
-			"Ready=False/SecretMissing Reconciling=True/SecretMissing SecretsReady=False/SecretMissing"},
-		"the data is gone": {stopped(), invalid(matrixv1.ReasonDataLost, "x"),
-			"Ready=False/DataLost Stalled=True/DataLost StorageReady=False/DataLost"},
-		"it is paused": {stopped(), paused(&matrixv1.Homeserver{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{matrixv1.AnnotationPaused: "true"}}}),
-			"Ready=Unknown/Paused"},
-		"the API server failed and the server had been ready": {stopped(wasReady), errors.New("boom hunter2"),
-			"Ready=True/Ready Reconciling=True/ReconcileError"},
-		"the API server failed at first sight": {stopped(), errors.New("boom hunter2"),
-			"Ready=False/ReconcileError Reconciling=True/ReconcileError"},
-		"a permission is missing": {stopped(), fmt.Errorf("apply: %w", denied),
-			"Ready=False/Forbidden Reconciling=True/Forbidden"},
+		"all is well": {
+			found(), nil,
+			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available",
+		},
+		"the pods start": {
+			found(func(s *homeserverScope) { s.workload.statefulSet.Status.ReadyReplicas = 0 }), nil,
+			"ConfigValid=True/Valid Ready=False/Progressing Reconciling=True/Progressing SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=False/Progressing",
+		},
+		"protected keys are ignored and do not matter": {
+			found(func(s *homeserverScope) { s.ignoredKeys = []string{"listen"} }), nil,
+			"ArchitectureSupported=True/Valid ConfigValid=False/ProtectedKey Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available",
+		},
+		"the certificate is missing": {
+			found(func(s *homeserverScope) {
+				s.homeserver.Spec.TLS = &matrixv1.TLS{SecretName: "cert"}
+				s.certificate = problem(matrixv1.ReasonSecretMissing, "x")
+			}), nil,
+			"ArchitectureSupported=True/Valid CertificateReady=False/SecretMissing ConfigValid=True/Valid Ready=False/SecretMissing Reconciling=True/SecretMissing SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=True/Available",
+		},
+		"cert-manager is missing": {
+			found(func(s *homeserverScope) {
+				s.homeserver.Spec.TLS = &matrixv1.TLS{IssuerRef: &matrixv1.IssuerReference{Name: "x"}}
+				s.certificate = stalledProblem(matrixv1.ReasonCertManagerMissing, "x")
+			}), nil,
+			"ArchitectureSupported=True/Valid CertificateReady=False/CertManagerMissing ConfigValid=True/Valid Ready=False/CertManagerMissing SecretsReady=True/Valid Stalled=True/CertManagerMissing StorageReady=True/Bound WorkloadAvailable=True/Available",
+		},
+		"the volume cannot grow": {
+			found(func(s *homeserverScope) { s.volume = stalledProblem(matrixv1.ReasonVolumeNotExpandable, "x") }), nil,
+			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=False/VolumeNotExpandable SecretsReady=True/Valid Stalled=True/VolumeNotExpandable StorageReady=False/VolumeNotExpandable WorkloadAvailable=True/Available",
+		},
+		"the volume grows": {
+			found(func(s *homeserverScope) {
+				s.claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: quantity("2Gi")}
+			}), nil,
+			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=True/Valid StorageReady=True/Resizing WorkloadAvailable=True/Available",
+		},
+		"it is suspended": {
+			found(func(s *homeserverScope) { s.homeserver.Spec.Suspend = true }), nil,
+			"ConfigValid=True/Valid Ready=False/Suspended SecretsReady=True/Valid StorageReady=True/Bound WorkloadAvailable=False/Suspended",
+		},
+		"a pull secret is missing and does not matter": {
+			found(func(s *homeserverScope) { s.secrets = problem(matrixv1.ReasonSecretMissing, "x") }), nil,
+			"ArchitectureSupported=True/Valid ConfigValid=True/Valid Ready=True/Ready SecretsReady=False/SecretMissing StorageReady=True/Bound WorkloadAvailable=True/Available",
+		},
+		"the server name is taken": {
+			stopped(), invalid(matrixv1.ReasonServerNameConflict, "x"),
+			"Ready=False/ServerNameConflict Stalled=True/ServerNameConflict",
+		},
+		"the signing key is gone": {
+			stopped(wasReady), fmt.Errorf("step: %w", invalid(matrixv1.ReasonSigningKeyInvalid, "x")),
+			"Ready=False/SigningKeyInvalid SecretsReady=False/SigningKeyInvalid Stalled=True/SigningKeyInvalid",
+		},
+		"a token Secret is missing": {
+			stopped(), waitFor(matrixv1.ReasonSecretMissing, "x"),
+			"Ready=False/SecretMissing Reconciling=True/SecretMissing SecretsReady=False/SecretMissing",
+		},
+		"the data is gone": {
+			stopped(), invalid(matrixv1.ReasonDataLost, "x"),
+			"Ready=False/DataLost Stalled=True/DataLost StorageReady=False/DataLost",
+		},
+		"it is paused": {
+			stopped(), paused(&matrixv1.Homeserver{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{matrixv1.AnnotationPaused: "true"}}}),
+			"Ready=Unknown/Paused",
+		},
+		"the API server failed and the server had been ready": {
+			stopped(wasReady), errors.New("boom hunter2"),
+			"Ready=True/Ready Reconciling=True/ReconcileError",
+		},
+		"the API server failed at first sight": {
+			stopped(), errors.New("boom hunter2"),
+			"Ready=False/ReconcileError Reconciling=True/ReconcileError",
+		},
+		"a permission is missing": {
+			stopped(), fmt.Errorf("apply: %w", denied),
+			"Ready=False/Forbidden Reconciling=True/Forbidden",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

@@ -102,7 +102,7 @@ func certManagerDefinitions() (string, error) {
 type world struct {
 	client.Client // uncached, as cluster-admin
 	t             *testing.T
-	ctx           context.Context
+	ctx           context.Context //nolint:containedctx // one test, one context
 	env           *apiServer
 	namespace     string
 }
