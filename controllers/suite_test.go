@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -184,6 +186,14 @@ func (w *world) start(settings operatorSettings) *operator {
 	w.t.Cleanup(op.stop)
 	if !op.manager.GetCache().WaitForCacheSync(ctx) {
 		w.t.Fatal("the operator's cache did not fill")
+	}
+	// What is watched is known only when the controllers have started; until
+	// then a reconcile beside theirs could read nothing.
+	for _, list := range []client.ObjectList{
+		&matrixv1.HomeserverList{}, &appsv1.StatefulSetList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{},
+		&corev1.PersistentVolumeClaimList{}, &networkingv1.IngressList{}, &networkingv1.NetworkPolicyList{},
+	} {
+		w.eventually(func() error { return op.manager.GetClient().List(ctx, list, client.InNamespace(w.namespace)) })
 	}
 	return op
 }
