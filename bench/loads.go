@@ -4,123 +4,164 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
-	"time"
 )
 
-// load is an operation that all users repeat at the same time.
+// scene is a server with its users, and what the loads have made there.
+type scene struct {
+	*server
+	users []user
+	// many has roomsOfMany rooms.
+	many user
+	// joinable are public rooms of the first user that no other has joined.
+	joinable []string
+
+	mu    sync.Mutex
+	media []string
+}
+
+// load is an operation that users repeat at the same time.
 type load struct {
 	name string
 	// limit is the CPU time an operation may take; empty: none is set.
 	limit string
+	// share is the part of a peer's CPU time that it may take; 0: none is set.
+	share float64
+	// times is how often each user does it; 0: until the time is up.
+	times int
 	// prepare runs once before, unmeasured.
-	prepare func(ctx context.Context, s *server, users []user) error
+	prepare func(ctx context.Context, s *scene) error
 	// do is operation i of user u.
-	do func(ctx context.Context, s *server, users []user, u, i int) error
+	do func(ctx context.Context, s *scene, u, i int) error
 }
+
+const (
+	roomsOfMany  = 50
+	joinsOfEach  = 20
+	claimsOfEach = 40
+)
 
 func loads() []load {
 	return []load{
-		{name: "send, each sender in a room of its own", limit: "0.4 CPU-ms", do: func(ctx context.Context, s *server, users []user, u, i int) error {
-			return s.send(ctx, users[u], users[u].room, fmt.Sprintf("own-%d", i))
+		{name: "send, each sender in a room of its own", limit: "0.4 CPU-ms", share: 1. / 40, do: func(ctx context.Context, s *scene, u, i int) error {
+			return s.send(ctx, s.users[u], s.users[u].room, fmt.Sprintf("own-%d", i))
 		}},
-		{name: "send, all senders in one room", limit: "0.4 CPU-ms", prepare: joinFirstRoom, do: func(ctx context.Context, s *server, users []user, u, i int) error {
-			return s.send(ctx, users[u], users[0].room, fmt.Sprintf("one-%d", i))
+		{name: "send, all senders in one room", limit: "0.4 CPU-ms", share: 1. / 40, prepare: joinFirstRoom, do: func(ctx context.Context, s *scene, u, i int) error {
+			return s.send(ctx, s.users[u], s.users[0].room, fmt.Sprintf("one-%d", i))
 		}},
-		{name: "set state", do: func(ctx context.Context, s *server, users []user, u, i int) error {
-			return s.call(ctx, users[u].token, http.MethodPut, "/rooms/"+url.PathEscape(users[u].room)+"/state/m.room.topic/", map[string]any{"topic": fmt.Sprint(i)}, nil)
+		{name: "set state", share: 1. / 40, do: func(ctx context.Context, s *scene, u, i int) error {
+			return s.call(ctx, s.users[u].token, http.MethodPut, "/v3/rooms/"+url.PathEscape(s.users[u].room)+"/state/m.room.topic/", object{"topic": fmt.Sprint(i)}, nil)
 		}},
-		{name: "create a room", do: func(ctx context.Context, s *server, users []user, u, _ int) error {
-			_, err := s.createRoom(ctx, users[u])
+		{name: "create a room", share: 1. / 40, do: func(ctx context.Context, s *scene, u, _ int) error {
+			_, err := s.createRoom(ctx, s.users[u])
 			return err
 		}},
-		{name: "initial sync", do: func(ctx context.Context, s *server, users []user, u, _ int) error {
-			return s.call(ctx, users[u].token, http.MethodGet, "/sync", nil, nil)
+		{name: "join a room", share: 1. / 40, times: joinsOfEach, prepare: makeJoinable, do: func(ctx context.Context, s *scene, u, i int) error {
+			if u == 0 { // its own
+				return nil
+			}
+			return s.join(ctx, s.users[u], s.joinable[i])
 		}},
-		{name: "members of a room", do: func(ctx context.Context, s *server, users []user, u, _ int) error {
-			return s.call(ctx, users[u].token, http.MethodGet, "/rooms/"+url.PathEscape(users[0].room)+"/members", nil, nil)
+		{name: fmt.Sprintf("initial sync of %d rooms", roomsOfMany), share: 1. / 30, prepare: makeMany, do: func(ctx context.Context, s *scene, _, _ int) error {
+			return s.call(ctx, s.many.token, http.MethodGet, "/v3/sync", nil, nil)
+		}},
+		{name: "members of a room", share: 1. / 10, do: func(ctx context.Context, s *scene, u, _ int) error {
+			return s.call(ctx, s.users[u].token, http.MethodGet, "/v3/rooms/"+url.PathEscape(s.users[0].room)+"/members", nil, nil)
+		}},
+		{name: "to-device message", share: 1. / 10, do: func(ctx context.Context, s *scene, u, i int) error {
+			to := s.users[(u+1)%len(s.users)]
+			return s.call(ctx, s.users[u].token, http.MethodPut, fmt.Sprintf("/v3/sendToDevice/m.bench/td-%d", i),
+				object{"messages": object{to.id: object{to.device: object{"body": "hello"}}}}, nil)
+		}},
+		{name: "claim a one-time key", share: 1. / 10, times: claimsOfEach, prepare: uploadKeys, do: func(ctx context.Context, s *scene, u, _ int) error {
+			of := s.users[(u+1)%len(s.users)]
+			return s.call(ctx, s.users[u].token, http.MethodPost, "/v3/keys/claim",
+				object{"one_time_keys": object{of.id: object{of.device: "signed_curve25519"}}}, nil)
+		}},
+		{name: "upload 100 KiB", share: 1. / 10, do: upload},
+		{name: "download 100 KiB", share: 1. / 10, do: func(ctx context.Context, s *scene, u, i int) error {
+			_, err := s.request(ctx, s.users[u].token, http.MethodGet, "/_matrix/client/v1/media/download/"+s.media[i%len(s.media)], nil)
+			return err
 		}},
 	}
 }
 
-func joinFirstRoom(ctx context.Context, s *server, users []user) error {
-	for _, u := range users[1:] {
-		if err := s.call(ctx, u.token, http.MethodPost, "/join/"+url.PathEscape(users[0].room), map[string]any{}, nil); err != nil {
+func joinFirstRoom(ctx context.Context, s *scene) error {
+	for _, u := range s.users[1:] {
+		if err := s.join(ctx, u, s.users[0].room); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *server) send(ctx context.Context, u user, room, txn string) error {
-	return s.call(ctx, u.token, http.MethodPut, "/rooms/"+url.PathEscape(room)+"/send/m.room.message/"+txn,
-		map[string]any{"msgtype": "m.text", "body": "The quick brown fox jumps over the lazy dog."}, nil)
+func makeJoinable(ctx context.Context, s *scene) error {
+	for range joinsOfEach {
+		room, err := s.createRoom(ctx, s.users[0])
+		if err != nil {
+			return err
+		}
+		s.joinable = append(s.joinable, room)
+	}
+	return nil
 }
 
-// measure repeats the operation for a while and says what one costs.
-func (l load) measure(ctx context.Context, s *server, users []user, duration time.Duration, syncs float64) ([]figure, error) {
-	if l.prepare != nil {
-		if err := l.prepare(ctx, s, users); err != nil {
-			return nil, err
+func makeMany(ctx context.Context, s *scene) error {
+	many, err := s.register(ctx, "many", 1)
+	if err != nil {
+		return err
+	}
+	s.many = many[0]
+	for i := range roomsOfMany {
+		room, err := s.createRoom(ctx, s.many)
+		if err != nil {
+			return err
+		}
+		for j := range 10 {
+			if err := s.send(ctx, s.many, room, fmt.Sprintf("many-%d-%d", i, j)); err != nil {
+				return err
+			}
 		}
 	}
-	before, err := cpuTime(s.pid())
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	took, err := l.run(ctx, s, users, duration)
-	if err != nil {
-		return nil, err
-	}
-	elapsed := time.Since(start).Seconds()
-	after, err := cpuTime(s.pid())
-	if err != nil {
-		return nil, err
-	}
-	if len(took) == 0 {
-		return nil, fmt.Errorf("nothing was done in %s", duration)
-	}
-	slices.Sort(took)
-	rate := float64(len(took)) / elapsed
-	cost := (after - before).Seconds() * 1000 / float64(len(took))
-	return []figure{{
-		l.name, fmt.Sprintf("%.2f CPU-ms, %.0f/s (%.1f for each disk sync the machine could do), p50 %.1f ms, p99 %.1f ms", cost, rate, rate/syncs,
-			milliseconds(took[len(took)/2]), milliseconds(took[len(took)*99/100])), l.limit,
-	}}, nil
+	return nil
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// run has every user repeat the operation until time is up, and returns how
-// long each one took.
-func (l load) run(ctx context.Context, s *server, users []user, duration time.Duration) ([]time.Duration, error) {
-	end := time.Now().Add(duration)
-	var mu sync.Mutex
-	var all []time.Duration
-	var failed error
-	var wg sync.WaitGroup
-	for u := range users {
-		wg.Go(func() {
-			var mine []time.Duration
-			var err error
-			for i := 0; time.Now().Before(end) && err == nil; i++ {
-				start := time.Now()
-				err = l.do(ctx, s, users, u, i)
-				mine = append(mine, time.Since(start))
+// uploadKeys gives each user's device one-time keys for all claims. Servers do
+// not verify their signatures; that is for the clients to do.
+func uploadKeys(ctx context.Context, s *scene) error {
+	for _, u := range s.users {
+		keys := object{}
+		for i := range claimsOfEach {
+			keys[fmt.Sprintf("signed_curve25519:AAAA%02d", i)] = object{
+				"key": fmt.Sprintf("zKbLg+NrIjpnagy+pIY6uPL4ZwEG2v+8F9lmgsny%02d", i),
+				"signatures": object{u.id: object{
+					"ed25519:" + u.device: "FLWxXqGbwrb8SM3Y795eB6OA8bwBcoMZFXBqnTn58AYWZSqiD45tlBVcDa2L7RwdKXebW/VzDlnfVJ+9jok1Bw",
+				}},
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, mine...)
-			if err != nil {
-				failed = err
-			}
-		})
+		}
+		if err := s.call(ctx, u.token, http.MethodPost, "/v3/keys/upload", object{"one_time_keys": keys}, nil); err != nil {
+			return err
+		}
 	}
-	wg.Wait()
-	return all, failed
+	return nil
+}
+
+// upload sends a file of 100 KiB that no other is the same as.
+func upload(ctx context.Context, s *scene, u, i int) error {
+	file := make([]byte, 100<<10)
+	if _, err := rand.Read(file); err != nil {
+		return err
+	}
+	answer, err := s.request(ctx, s.users[u].token, http.MethodPost, "/_matrix/media/v3/upload", file)
+	if err != nil {
+		return err
+	}
+	if i == 0 {
+		return s.remember(answer)
+	}
+	return nil
 }

@@ -23,6 +23,8 @@ type options struct {
 	senders          int
 	duration         time.Duration
 	operator         int
+	compare          bool
+	out              string
 }
 
 func main() {
@@ -32,6 +34,8 @@ func main() {
 	flag.IntVar(&o.senders, "senders", 16, "concurrent senders")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each load lasts")
 	flag.IntVar(&o.operator, "operator", 0, "measure the operator with this many Homeservers instead; needs KUBEBUILDER_ASSETS")
+	flag.BoolVar(&o.compare, "compare", false, "compare with Synapse instead, on SQLite and on Postgres")
+	flag.StringVar(&o.out, "out", "", "with -compare: the Markdown file to write; default: standard output")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -51,23 +55,19 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	syncs, err := syncRate(dir)
-	if err != nil {
-		return err
-	}
 	info, err := os.Stat(o.binary)
 	if err != nil {
 		return fmt.Errorf("%w: run `make build` first", err)
 	}
-	figures := []figure{
-		{"disk syncs of this machine", fmt.Sprintf("%.0f/s", syncs), ""},
-		{"binary", fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), "90 MB"},
+	if o.compare {
+		return compare(ctx, o, dir)
 	}
+	figures := []figure{{"binary", fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), "90 MB"}}
 	measure := measureServer
 	if o.operator > 0 {
 		measure = measureOperator
 	}
-	more, err := measure(ctx, o, dir, syncs)
+	more, err := measure(ctx, o, dir)
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,31 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	return w.Flush()
+}
+
+// measureServer puts our own homeserver under each load in turn.
+func measureServer(ctx context.Context, o options, dir string) ([]figure, error) {
+	syncs, err := syncRate(dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := examine(ctx, foyer(o.binary), o, place{data: filepath.Join(dir, "data"), database: o.database})
+	if err != nil {
+		return nil, err
+	}
+	figures := []figure{
+		{"disk syncs of this machine", fmt.Sprintf("%.0f/s", syncs), ""},
+		{"ready after", fmt.Sprintf("%d ms", r.readyAfter.Milliseconds()), "500 ms"},
+		{"idle memory", fmt.Sprintf("%.0f MiB", r.idle), "40 MiB"},
+	}
+	for _, c := range r.costs {
+		figures = append(figures, figure{c.name, c.String(), c.limit})
+	}
+	return append(figures,
+		figure{fmt.Sprintf("last of %d waiting clients woken after", waiters), fmt.Sprintf("%.1f ms", milliseconds(r.lastWoken)), ""},
+		figure{"memory after the loads", fmt.Sprintf("%.0f MiB", r.loaded), ""},
+		figure{"database for each event", fmt.Sprintf("%.2f KB", r.bytesPerEvent/1000), ""},
+	), nil
 }
 
 // syncRate returns how many times a second the disk below dir makes 4 KiB durable.
@@ -102,46 +127,4 @@ func syncRate(dir string) (float64, error) {
 		}
 	}
 	return float64(n) / time.Since(start).Seconds(), nil
-}
-
-// measureServer starts a server and puts it under each load in turn.
-func measureServer(ctx context.Context, o options, dir string, syncs float64) ([]figure, error) {
-	data := filepath.Join(dir, "data")
-	// The first start makes the database; the second is what is measured.
-	first, err := startServer(ctx, o, data)
-	if err != nil {
-		return nil, err
-	}
-	if err := first.stop(); err != nil {
-		return nil, err
-	}
-	s, err := startServer(ctx, o, data)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = s.stop() }()
-	idle, err := residentMiB(s.pid())
-	if err != nil {
-		return nil, err
-	}
-	figures := []figure{
-		{"ready after", fmt.Sprintf("%d ms", s.readyAfter.Milliseconds()), "500 ms"},
-		{"idle memory", fmt.Sprintf("%.0f MiB", idle), "40 MiB"},
-	}
-	users, err := s.registerUsers(ctx, o.senders)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range loads() {
-		f, err := l.measure(ctx, s, users, o.duration, syncs)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.name, err)
-		}
-		figures = append(figures, f...)
-	}
-	loaded, err := residentMiB(s.pid())
-	if err != nil {
-		return nil, err
-	}
-	return append(figures, figure{"memory after the loads", fmt.Sprintf("%.0f MiB", loaded), ""}), nil
 }

@@ -28,7 +28,7 @@ import (
 // measureOperator starts a kube-apiserver, an operator and as many Homeservers
 // as o.operator says, with the pods that a cluster's own controllers would
 // make, and returns what the operator holds in memory when all are reconciled.
-func measureOperator(ctx context.Context, o options, dir string, _ float64) (figures []figure, err error) {
+func measureOperator(ctx context.Context, o options, dir string) (figures []figure, err error) {
 	env, kubeconfig, err := startAPIServer(dir)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,10 @@ func measureOperator(ctx context.Context, o options, dir string, _ float64) (fig
 	if err := startPods(ctx, c, o.operator); err != nil {
 		return nil, err
 	}
-	memory, err := settledMemory(ctx, cmd.Process.Pid)
+	if err := rest(ctx, cmd.Process.Pid); err != nil {
+		return nil, err
+	}
+	memory, err := residentMiB(cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -145,29 +148,4 @@ func startPods(ctx context.Context, c client.Client, n int) error {
 		}
 	}
 	return nil
-}
-
-// settledMemory waits until the process has used next to no CPU for a few
-// seconds, and returns its resident memory in MiB.
-func settledMemory(ctx context.Context, pid int) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	var before time.Duration
-	for {
-		now, err := cpuTime(pid)
-		if err != nil {
-			return 0, err
-		}
-		if before > 0 && now-before < 50*time.Millisecond {
-			return residentMiB(pid)
-		}
-		before = now
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, fmt.Errorf("the operator does not come to rest: %w", ctx.Err())
-		}
-	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -49,4 +50,29 @@ func cpuTime(pid int) (time.Duration, error) {
 		ticks += n
 	}
 	return time.Duration(ticks) * time.Second / clockTicks, nil
+}
+
+// rest waits until the process has used next to no CPU for a while.
+func rest(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var before time.Duration
+	for quiet := 0; quiet < 2; quiet++ {
+		now, err := cpuTime(pid)
+		if err != nil {
+			return err
+		}
+		if now-before > 30*time.Millisecond {
+			quiet = 0
+		}
+		before = now
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("process %d does not come to rest: %w", pid, ctx.Err())
+		}
+	}
+	return nil
 }

@@ -33,7 +33,21 @@ type cluster struct {
 }
 
 // shared starts the cluster when the first test wants it.
-var shared = sync.OnceValues(startCluster)
+var shared = sync.OnceValues(func() (*cluster, error) {
+	// fsync is off: tests check what we do, not what the disk does.
+	return startCluster("-c fsync=off")
+})
+
+// StartPostgres starts a Postgres for measurements, which ends with this
+// process. Unlike that of the tests it has on disk what it acknowledges.
+// The URL is that of its maintenance database, as a superuser.
+func StartPostgres() (*url.URL, error) {
+	c, err := startCluster("-c fsync=on")
+	if err != nil {
+		return nil, err
+	}
+	return c.url("postgres"), nil
+}
 
 // PostgresURL returns the URL of a fresh, empty database that is dropped when
 // the test ends. Where FOYER_TEST_POSTGRES holds a superuser's URL the
@@ -91,7 +105,7 @@ func (c *cluster) url(database string) *url.URL {
 // startCluster makes a cluster in a temporary directory. It listens on a Unix
 // socket only. Its server is a child of a shell that stops it as soon as this
 // process is gone, however it ends.
-func startCluster() (*cluster, error) {
+func startCluster(setting string) (*cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -110,8 +124,7 @@ func startCluster() (*cluster, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// fsync is off: tests check what we do, not what the disk does.
-	options := "-c listen_addresses='' -c unix_socket_directories='" + dir + "' -c fsync=off -c max_connections=400 -c shared_buffers=32MB"
+	options := "-c listen_addresses='' -c unix_socket_directories='" + dir + "' " + setting + " -c max_connections=400 -c shared_buffers=32MB"
 	start := c.command("pg_ctl", "start", "--wait", "--silent", "--pgdata="+data, "--log="+filepath.Join(dir, "log"), "--options="+options)
 	if out, err := start.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pg_ctl start: %w: %s", err, out)
