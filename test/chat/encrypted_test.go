@@ -80,30 +80,36 @@ func (s *story) knowDevices(viewers []*chat.User, devices ...*chat.User) {
 // and a device that signs out. All that should decrypt decrypts, once.
 func TestEncryptedRoomsOfTwoUsersWithFourDevices(t *testing.T) {
 	homeservertest.Each(t, homeservertest.Options{}, func(t *testing.T, server *homeservertest.Server) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		defer cancel()
-		s := &story{t: t, ctx: ctx, server: chat.Server{URL: server.URL}}
-		alice, bob := s.register("alice"), s.register("bob")
-		var err error
-		s.room, err = chat.EncryptedRoom(ctx, alice, bob)
-		s.must(err)
-		s.must(chat.Exchange(ctx, s.room, alice, bob))
-
-		alice2, bob2 := s.login("alice"), s.login("bob")
-		all := []*chat.User{alice, bob, alice2, bob2}
-		s.must(alice2.WaitForEncryption(ctx, s.room, 2))
-		s.must(bob2.WaitForEncryption(ctx, s.room, 2))
-		s.knowDevices(all[:2], alice, alice2)
-		s.knowDevices(all[:2], bob, bob2)
-		s.everyoneReadsEveryone("four devices", all...)
-
-		recoveryKey := s.crossSigning(alice, alice2, bob, bob2)
-		s.everyoneReadsEveryone("verified", all...)
-
-		s.restore(alice, recoveryKey)
-		s.lateJoiner(all)
-		s.signOut(alice, alice2, bob, bob2)
+		aDay(t, server.URL)
 	})
+}
+
+// aDay plays the whole of it at a server.
+func aDay(t *testing.T, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	s := &story{t: t, ctx: ctx, server: chat.Server{URL: url}}
+	alice, bob := s.register("alice"), s.register("bob")
+	var err error
+	s.room, err = chat.EncryptedRoom(ctx, alice, bob)
+	s.must(err)
+	s.must(chat.Exchange(ctx, s.room, alice, bob))
+
+	alice2, bob2 := s.login("alice"), s.login("bob")
+	all := []*chat.User{alice, bob, alice2, bob2}
+	s.must(alice2.WaitForEncryption(ctx, s.room, 2))
+	s.must(bob2.WaitForEncryption(ctx, s.room, 2))
+	s.knowDevices(all[:2], alice, alice2)
+	s.knowDevices(all[:2], bob, bob2)
+	s.everyoneReadsEveryone("four devices", all...)
+
+	recoveryKey := s.crossSigning(alice, alice2, bob, bob2)
+	s.everyoneReadsEveryone("verified", all...)
+
+	s.restore(alice, recoveryKey)
+	s.lateJoiner(all)
+	s.signOut(alice, alice2, bob, bob2)
 }
 
 // crossSigning has both users verify their devices and each other.

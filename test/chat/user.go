@@ -90,6 +90,8 @@ func newClient(server Server) (*mautrix.Client, error) {
 		cli.Client = server.HTTP
 	}
 	cli.StateStore = mautrix.NewMemoryStateStore()
+	// As clients for people do: a broken connection is no reason to give up.
+	cli.DefaultHTTPRetries, cli.DefaultHTTPBackoff = 3, 100*time.Millisecond
 	return cli, nil
 }
 
