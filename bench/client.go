@@ -19,7 +19,7 @@ type user struct {
 
 type object = map[string]any
 
-// register makes n accounts named prefix0, prefix1, …
+// register makes n accounts, numbered behind the prefix.
 func (s *server) register(ctx context.Context, prefix string, n int) ([]user, error) {
 	users := make([]user, n)
 	for i := range users {

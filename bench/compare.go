@@ -82,8 +82,10 @@ type line struct {
 func table(w *strings.Builder, database, peer string, ours, theirs result) {
 	var lines []line
 	for i, c := range ours.costs {
-		lines = append(lines, line{c.name, "CPU-ms", c.cpuMS, theirs.costs[i].cpuMS, c.share,
-			fmt.Sprintf("%.0f/s, %.0f/s", c.perSecond, theirs.costs[i].perSecond)})
+		lines = append(lines, line{
+			c.name, "CPU-ms", c.cpuMS, theirs.costs[i].cpuMS, c.share,
+			fmt.Sprintf("%.0f/s, %.0f/s", c.perSecond, theirs.costs[i].perSecond),
+		})
 	}
 	lines = append(lines,
 		line{fmt.Sprintf("last of %d waiting clients has a message", waiters), "ms", milliseconds(ours.lastWoken), milliseconds(theirs.lastWoken), 1. / 15, ""},
