@@ -13,6 +13,7 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
@@ -46,7 +47,8 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Now: s.options.Now,
 	})
 	keys := e2ee.New(s.store, s.store.Log(), server, s.options.Now)
-	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Now: s.options.Now})
+	p := push.New(push.Options{Store: s.store})
+	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Push: p, Now: s.options.Now})
 	m, err := media.New(media.Options{
 		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,
 		MaxUploadBytes: s.config.Media.MaxUploadBytes, Now: s.options.Now,
@@ -57,7 +59,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 	return &services{
 		accounts: a,
 		api: clientapi.New(clientapi.Options{
-			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Stream: str,
+			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Push: p, Stream: str,
 		}),
 		background: []func(context.Context) error{
 			a.Run, str.Run,

@@ -15,6 +15,7 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
 )
@@ -26,6 +27,7 @@ type Options struct {
 	Media    *media.Service
 	E2EE     *e2ee.Service
 	Rooms    *rooms.Service
+	Push     *push.Service
 	Stream   *stream.Service
 }
 
@@ -36,13 +38,14 @@ type API struct {
 	media    *media.Service
 	e2ee     *e2ee.Service
 	rooms    *rooms.Service
+	push     *push.Service
 	stream   *stream.Service
 }
 
 // New returns the API over the given services.
 func New(o Options) *API {
 	return &API{
-		config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, rooms: o.Rooms, stream: o.Stream,
+		config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, rooms: o.Rooms, push: o.Push, stream: o.Stream,
 	}
 }
 

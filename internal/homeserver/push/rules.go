@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package push holds the push rules that every user starts with.
+// Package push decides what users are notified of. It keeps their push rules,
+// evaluates them, counts what is unread and tells push gateways.
 //
 // https://spec.matrix.org/v1.19/client-server-api/#push-rules
 package push
@@ -14,21 +15,14 @@ import (
 
 // Rule is one push rule.
 type Rule struct {
-	ID         string            `json:"rule_id"`
-	Default    bool              `json:"default"`
-	Enabled    bool              `json:"enabled"`
-	Conditions []Condition       `json:"conditions,omitzero"`
-	Pattern    string            `json:"pattern,omitempty"`
-	Actions    []json.RawMessage `json:"actions"`
-}
-
-// Condition is what must hold for an override or underride rule to match.
-type Condition struct {
-	Kind    string          `json:"kind"`
-	Key     string          `json:"key,omitempty"`
-	Pattern *string         `json:"pattern,omitempty"`
-	Is      string          `json:"is,omitempty"`
-	Value   json.RawMessage `json:"value,omitempty"`
+	ID      string `json:"rule_id"`
+	Default bool   `json:"default"`
+	Enabled bool   `json:"enabled"`
+	// Conditions is nil for rules of kinds that have none.
+	Conditions []json.RawMessage `json:"conditions,omitzero"`
+	// Pattern is of content rules.
+	Pattern string            `json:"pattern,omitempty"`
+	Actions []json.RawMessage `json:"actions"`
 }
 
 // Ruleset is the rules of a user by kind, most important first.
@@ -40,21 +34,39 @@ type Ruleset struct {
 	Underride []Rule `json:"underride"`
 }
 
+// The kinds of rules, most important first.
+const (
+	kindOverride  = "override"
+	kindContent   = "content"
+	kindRoom      = "room"
+	kindSender    = "sender"
+	kindUnderride = "underride"
+)
+
 // Kind returns the rules of one kind; false if there is no such kind.
 func (r *Ruleset) Kind(kind string) ([]Rule, bool) {
-	switch kind {
-	case "override":
-		return r.Override, true
-	case "content":
-		return r.Content, true
-	case "room":
-		return r.Room, true
-	case "sender":
-		return r.Sender, true
-	case "underride":
-		return r.Underride, true
-	default:
+	list := r.list(kind)
+	if list == nil {
 		return nil, false
+	}
+	return *list, true
+}
+
+// list returns where the rules of a kind are, nil if there is no such kind.
+func (r *Ruleset) list(kind string) *[]Rule {
+	switch kind {
+	case kindOverride:
+		return &r.Override
+	case kindContent:
+		return &r.Content
+	case kindRoom:
+		return &r.Room
+	case kindSender:
+		return &r.Sender
+	case kindUnderride:
+		return &r.Underride
+	default:
+		return nil
 	}
 }
 
@@ -80,27 +92,33 @@ func (r *Ruleset) AccountData() (json.RawMessage, error) {
 	return raw, nil
 }
 
+// The predefined rules whose outcome depends on whom it is for.
+const (
+	ruleMaster      = ".m.rule.master"
+	ruleInviteForMe = ".m.rule.invite_for_me"
+	ruleUserMention = ".m.rule.is_user_mention"
+)
+
 // Defaults returns the predefined rules of the specification for a user. The
 // rules for legacy mentions are not among them since version 1.17 (MSC4210).
 func Defaults(user event.UserID) *Ruleset {
-	me := json.RawMessage(event.AppendString(nil, string(user)))
 	return &Ruleset{
 		Override: []Rule{
-			{ID: ".m.rule.master", Default: true, Conditions: []Condition{}, Actions: actions()},
+			{ID: ruleMaster, Default: true, Conditions: []json.RawMessage{}, Actions: actions()},
 			rule(".m.rule.suppress_notices", actions(), matches("content.msgtype", "m.notice")),
-			rule(".m.rule.invite_for_me", actions(notify, soundDefault),
+			rule(ruleInviteForMe, actions(notify, soundDefault),
 				matches("type", "m.room.member"), matches("content.membership", "invite"), matches("state_key", string(user))),
 			rule(".m.rule.member_event", actions(), matches("type", "m.room.member")),
-			rule(".m.rule.is_user_mention", actions(notify, soundDefault, highlight),
-				Condition{Kind: "event_property_contains", Key: `content.m\.mentions.user_ids`, Value: me}),
+			rule(ruleUserMention, actions(notify, soundDefault, highlight),
+				holds(conditionPropertyContains, `content.m\.mentions.user_ids`, text(string(user)))),
 			rule(".m.rule.is_room_mention", actions(notify, highlight),
-				Condition{Kind: "event_property_is", Key: `content.m\.mentions.room`, Value: json.RawMessage("true")},
-				Condition{Kind: "sender_notification_permission", Key: "room"}),
+				holds(conditionPropertyIs, `content.m\.mentions.room`, "true"),
+				json.RawMessage(`{"kind":"sender_notification_permission","key":"room"}`)),
 			rule(".m.rule.tombstone", actions(notify, highlight), matches("type", "m.room.tombstone"), matches("state_key", "")),
 			rule(".m.rule.reaction", actions(), matches("type", "m.reaction")),
 			rule(".m.rule.room.server_acl", actions(), matches("type", "m.room.server_acl"), matches("state_key", "")),
 			rule(".m.rule.suppress_edits", actions(),
-				Condition{Kind: "event_property_is", Key: `content.m\.relates_to.rel_type`, Value: json.RawMessage(`"m.replace"`)}),
+				holds(conditionPropertyIs, `content.m\.relates_to.rel_type`, `"m.replace"`)),
 		},
 		Content: []Rule{}, Room: []Rule{}, Sender: []Rule{},
 		Underride: []Rule{
@@ -120,7 +138,7 @@ const (
 	highlight    = `{"set_tweak":"highlight"}`
 )
 
-func rule(id string, actions []json.RawMessage, conditions ...Condition) Rule {
+func rule(id string, actions []json.RawMessage, conditions ...json.RawMessage) Rule {
 	return Rule{ID: id, Default: true, Enabled: true, Conditions: conditions, Actions: actions}
 }
 
@@ -132,8 +150,15 @@ func actions(list ...string) []json.RawMessage {
 	return all
 }
 
-func matches(key, pattern string) Condition {
-	return Condition{Kind: "event_match", Key: key, Pattern: &pattern}
+func text(s string) string { return string(event.AppendString(nil, s)) }
+
+func matches(key, pattern string) json.RawMessage {
+	return json.RawMessage(`{"kind":"event_match","key":` + text(key) + `,"pattern":` + text(pattern) + `}`)
 }
 
-func twoMembers() Condition { return Condition{Kind: "room_member_count", Is: "2"} }
+// holds is a condition that compares a property of the event with a JSON value.
+func holds(kind, key, value string) json.RawMessage {
+	return json.RawMessage(`{"kind":"` + kind + `","key":` + text(key) + `,"value":` + value + `}`)
+}
+
+func twoMembers() json.RawMessage { return json.RawMessage(`{"kind":"room_member_count","is":"2"}`) }

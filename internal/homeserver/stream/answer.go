@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
-	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream/filter"
@@ -107,7 +106,7 @@ func (b *builder) write(ctx context.Context) error {
 		return err
 	}
 	b.out = appendEvents(b.out, `,"to_device":`, messages)
-	global, err := b.globalAccountData()
+	global, err := b.globalAccountData(ctx)
 	if err != nil {
 		return err
 	}
@@ -169,25 +168,28 @@ func (b *builder) toDevice(ctx context.Context) ([][]byte, error) {
 	return messages, nil
 }
 
-const typePushRules = "m.push_rules"
+const typePushRules = store.PushRulesType
 
 // globalAccountData returns the events of account data outside rooms.
-func (b *builder) globalAccountData() ([][]byte, error) {
+func (b *builder) globalAccountData(ctx context.Context) ([][]byte, error) {
 	var events [][]byte
 	want := &b.r.Filter.AccountData
-	if b.initial() && want.Matches(typePushRules, string(b.r.User)) {
-		rules, err := push.Defaults(b.r.User).AccountData()
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, accountDataEvent(typePushRules, rules))
-	}
+	rules := b.initial()
 	for _, d := range b.accountData[0] {
-		if want.Matches(d.Type, d.UserID) {
+		if d.Type == typePushRules {
+			rules = true // the row says only that they changed
+		} else if want.Matches(d.Type, d.UserID) {
 			events = append(events, accountDataEvent(d.Type, d.Content))
 		}
 	}
-	return events, nil
+	if !rules || !want.Matches(typePushRules, string(b.r.User)) {
+		return events, nil
+	}
+	content, err := b.s.pushRules(ctx, b.r.User)
+	if err != nil {
+		return nil, err
+	}
+	return append(events, accountDataEvent(typePushRules, content)), nil
 }
 
 func accountDataEvent(typ string, content []byte) []byte {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
@@ -40,11 +41,17 @@ type deviceKeys interface {
 	DeleteToDevice(ctx context.Context, user event.UserID, device string, upTo int64) error
 }
 
+// notifications is what /sync shows of push.
+type notifications interface {
+	Rules(ctx context.Context, user event.UserID) (*push.Ruleset, error)
+}
+
 // Options configure a Service.
 type Options struct {
 	Store *store.Store
 	Rooms *rooms.Service
 	Keys  deviceKeys
+	Push  notifications
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -55,6 +62,7 @@ type Service struct {
 	log      *store.Log
 	rooms    *rooms.Service
 	keys     deviceKeys
+	push     notifications
 	now      func() time.Time
 	notifier *notifier
 	typing   *typing
@@ -67,14 +75,14 @@ type Service struct {
 }
 
 // New returns a Service that follows the store's change log. Call it after
-// rooms.New, whose caches have to be told of changes first, and before store.Run.
+// rooms.New and push.New, whose caches have to be told of changes first, and before store.Run.
 func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	log := o.Store.Log()
 	s := &Service{
-		store: o.Store, log: log, rooms: o.Rooms, keys: o.Keys, now: o.Now,
+		store: o.Store, log: log, rooms: o.Rooms, keys: o.Keys, push: o.Push, now: o.Now,
 		notifier: newNotifier(o.Rooms, log.Head(), o.Now),
 		devices:  newDevices(), receipts: newRecentReceipts(), filters: newFilters(),
 		drain: make(chan struct{}),

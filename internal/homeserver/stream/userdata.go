@@ -13,7 +13,6 @@ import (
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
-	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream/filter"
 )
@@ -71,7 +70,7 @@ type Data struct {
 // Errors for clients: not found.
 func (s *Service) AccountData(ctx context.Context, user event.UserID, roomID event.RoomID, typ string) (json.RawMessage, error) {
 	if roomID == "" && typ == typePushRules {
-		return push.Defaults(user).AccountData()
+		return s.pushRules(ctx, user)
 	}
 	roomNID, err := s.knownRoom(ctx, user, roomID)
 	if err != nil {
@@ -85,6 +84,15 @@ func (s *Service) AccountData(ctx context.Context, user event.UserID, roomID eve
 		return nil, fmt.Errorf("read account data: %w", err)
 	}
 	return d.Content, nil
+}
+
+// pushRules returns a user's push rules as account data.
+func (s *Service) pushRules(ctx context.Context, user event.UserID) (json.RawMessage, error) {
+	rules, err := s.push.Rules(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return rules.AccountData()
 }
 
 // knownRoom returns the nid of a room that the user has to do with, 0 for no room.

@@ -1,0 +1,71 @@
+-- Push rules that users made, and what they changed of predefined ones (builtin 1, whose empty actions are the predefined).
+-- place orders the rules of a kind, the most important first.
+CREATE TABLE push_rules (
+	user_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	rule_id BYTEA NOT NULL,
+	builtin BIGINT NOT NULL,
+	place BIGINT NOT NULL,
+	enabled BIGINT NOT NULL,
+	actions BYTEA NOT NULL,
+	conditions BYTEA NOT NULL,
+	pattern BYTEA NOT NULL,
+	PRIMARY KEY (user_id, kind, rule_id)
+);
+CREATE INDEX push_rules_by_place ON push_rules (user_id, kind, place);
+
+-- Users for whom events are evaluated one by one, and not with everybody else: those who changed
+-- a rule or have a pusher. What came before since_pos was evaluated with everybody else.
+CREATE TABLE push_users (
+	user_id TEXT NOT NULL PRIMARY KEY,
+	since_pos BIGINT NOT NULL
+);
+
+-- What events say to the members of a room: to each of push_users on their own, to all others together (user_id '').
+-- class 0: it notifies nobody, but shows that its sender has read what is before; 1 notifies, 3 highlights too.
+-- mentions: local users whom it highlights instead, JSON or empty. thread '': the main timeline.
+-- actions: JSON, empty for ["notify"].
+CREATE TABLE notifications (
+	room_nid BIGINT NOT NULL,
+	user_id TEXT NOT NULL,
+	stream_pos BIGINT NOT NULL,
+	event_nid BIGINT NOT NULL,
+	sender TEXT NOT NULL,
+	thread BYTEA NOT NULL,
+	class BIGINT NOT NULL,
+	mentions BYTEA NOT NULL,
+	actions BYTEA NOT NULL,
+	PRIMARY KEY (room_nid, user_id, stream_pos)
+);
+CREATE INDEX notifications_by_user ON notifications (user_id, stream_pos) WHERE user_id <> '';
+
+-- Consumers of the change log: how far each has come, and which replica does its work until when.
+-- fence grows with each change of owner, so that one who lost the work cannot write any more.
+CREATE TABLE consumers (
+	name TEXT NOT NULL PRIMARY KEY,
+	pos BIGINT NOT NULL,
+	owner TEXT NOT NULL,
+	until_ts BIGINT NOT NULL,
+	fence BIGINT NOT NULL
+);
+INSERT INTO consumers (name, pos, owner, until_ts, fence) SELECT 'push', pos, '', 0, 0 FROM stream_head;
+
+-- Where notifications are sent. data: JSON. sent_pos: how far the pusher has come; badge: the unread count that it
+-- was last told; retry_ts: not before that time, after so many failures.
+CREATE TABLE pushers (
+	user_id TEXT NOT NULL,
+	app_id BYTEA NOT NULL,
+	pushkey BYTEA NOT NULL,
+	device_id BYTEA NOT NULL,
+	kind TEXT NOT NULL,
+	names BYTEA NOT NULL,
+	url BYTEA NOT NULL,
+	data BYTEA NOT NULL,
+	changed_ts BIGINT NOT NULL,
+	sent_pos BIGINT NOT NULL,
+	badge BIGINT NOT NULL,
+	failures BIGINT NOT NULL,
+	retry_ts BIGINT NOT NULL,
+	PRIMARY KEY (user_id, app_id, pushkey)
+);
+CREATE INDEX pushers_by_key ON pushers (app_id, pushkey);
