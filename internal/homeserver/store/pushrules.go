@@ -37,10 +37,7 @@ const (
 	upsertPushRule   = `INSERT INTO push_rules (user_id, kind, rule_id, builtin, place, enabled, actions, conditions, pattern)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (user_id, kind, rule_id) DO UPDATE SET place = excluded.place,
 	enabled = excluded.enabled, actions = excluded.actions, conditions = excluded.conditions, pattern = excluded.pattern`
-	deletePushRule  = `DELETE FROM push_rules WHERE user_id = $1 AND kind = $2 AND rule_id = $3 AND builtin = 0`
-	insertPushUser  = `INSERT INTO push_users (user_id, since_pos) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING`
-	selectPushUsers = `SELECT user_id, since_pos FROM push_users`
-	selectPushUser  = `SELECT user_id, since_pos FROM push_users WHERE user_id = $1`
+	deletePushRule = `DELETE FROM push_rules WHERE user_id = $1 AND kind = $2 AND rule_id = $3 AND builtin = 0`
 )
 
 func scanPushRule(row scanner) (PushRule, error) {
@@ -157,17 +154,17 @@ func (tx *Tx) placeUnder(ctx context.Context, r PushRule, place int64) (int64, e
 
 // putPushRule stores a rule as it is and tells the user's devices.
 func (tx *Tx) putPushRule(ctx context.Context, r PushRule) error {
+	// A column that is empty is read as nil, which would be written as NULL.
 	_, err := tx.Exec(ctx, upsertPushRule, r.UserID, r.Kind, []byte(r.ID), flag(r.Builtin), r.Place, flag(r.Enabled),
-		r.Actions, r.Conditions, []byte(r.Pattern))
+		append([]byte{}, r.Actions...), append([]byte{}, r.Conditions...), []byte(r.Pattern))
 	tx.pushRulesChanged(r.UserID)
 	return err
 }
 
-// pushRulesChanged tells the user's devices; from now on the user is evaluated alone.
+// pushRulesChanged tells the user's devices.
 func (tx *Tx) pushRulesChanged(user string) {
 	pos := tx.Change(Change{Kind: ChangeAccountData, UserID: user})
 	tx.Later(upsertAccountData, user, 0, []byte(PushRulesType), []byte("{}"), 0, pos)
-	tx.Later(insertPushUser, user, pos)
 }
 
 // ChangePushRule changes a rule by what change makes of it. A predefined rule
@@ -202,26 +199,4 @@ func (s *Store) DeletePushRule(ctx context.Context, key PushRule) error {
 		tx.pushRulesChanged(key.UserID)
 		return err
 	})
-}
-
-// PushUser is a user for whom events are evaluated one by one.
-type PushUser struct {
-	UserID string
-	// Since: what came up to this position was evaluated with everybody else.
-	Since int64
-}
-
-func scanPushUser(row scanner) (PushUser, error) {
-	var u PushUser
-	return u, row.Scan(&u.UserID, &u.Since)
-}
-
-// PushUsers returns every user for whom events are evaluated one by one.
-func (s *Store) PushUsers(ctx context.Context) ([]PushUser, error) {
-	return queryAll(ctx, s, scanPushUser, selectPushUsers)
-}
-
-// PushUser returns one of them, or ErrNotFound.
-func (s *Store) PushUser(ctx context.Context, user string) (PushUser, error) {
-	return queryOne(ctx, s, scanPushUser, selectPushUser, user)
 }

@@ -53,8 +53,6 @@ func Tables() []Table {
 		{"receipts", Copy},
 		{"account_data", Copy},
 		{"push_rules", Copy},
-		{"push_users", Copy},
-		{"notifications", Copy},
 		{"consumers", Copy},
 		{"pushers", Copy},
 		{"filters", Copy},

@@ -14,31 +14,6 @@ CREATE TABLE push_rules (
 );
 CREATE INDEX push_rules_by_place ON push_rules (user_id, kind, place);
 
--- Users for whom events are evaluated one by one, and not with everybody else: those who changed
--- a rule or have a pusher. What came before since_pos was evaluated with everybody else.
-CREATE TABLE push_users (
-	user_id TEXT NOT NULL PRIMARY KEY,
-	since_pos BIGINT NOT NULL
-);
-
--- What events say to the members of a room: to each of push_users on their own, to all others together (user_id '').
--- class 0: it notifies nobody, but shows that its sender has read what is before; 1 notifies, 3 highlights too.
--- mentions: local users whom it highlights instead, JSON or empty. thread '': the main timeline.
--- actions: JSON, empty for ["notify"].
-CREATE TABLE notifications (
-	room_nid BIGINT NOT NULL,
-	user_id TEXT NOT NULL,
-	stream_pos BIGINT NOT NULL,
-	event_nid BIGINT NOT NULL,
-	sender TEXT NOT NULL,
-	thread BYTEA NOT NULL,
-	class BIGINT NOT NULL,
-	mentions BYTEA NOT NULL,
-	actions BYTEA NOT NULL,
-	PRIMARY KEY (room_nid, user_id, stream_pos)
-);
-CREATE INDEX notifications_by_user ON notifications (user_id, stream_pos) WHERE user_id <> '';
-
 -- Consumers of the change log: how far each has come, and which replica does its work until when.
 -- fence grows with each change of owner, so that one who lost the work cannot write any more.
 CREATE TABLE consumers (

@@ -55,6 +55,14 @@ CREATE INDEX changes_by_room ON changes (room_nid, stream_pos);
 
 CREATE INDEX changes_by_user ON changes (user_id, stream_pos);
 
+CREATE TABLE consumers (
+	name TEXT NOT NULL PRIMARY KEY,
+	pos INTEGER NOT NULL,
+	owner TEXT NOT NULL,
+	until_ts INTEGER NOT NULL,
+	fence INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE cross_signing_keys (
 	user_id TEXT NOT NULL,
 	usage TEXT NOT NULL,
@@ -226,6 +234,40 @@ CREATE TABLE profiles (
 	value BLOB NOT NULL,
 	PRIMARY KEY (user_id, field)
 ) STRICT;
+
+CREATE TABLE push_rules (
+	user_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	rule_id BLOB NOT NULL,
+	builtin INTEGER NOT NULL,
+	place INTEGER NOT NULL,
+	enabled INTEGER NOT NULL,
+	actions BLOB NOT NULL,
+	conditions BLOB NOT NULL,
+	pattern BLOB NOT NULL,
+	PRIMARY KEY (user_id, kind, rule_id)
+) STRICT;
+
+CREATE INDEX push_rules_by_place ON push_rules (user_id, kind, place);
+
+CREATE TABLE pushers (
+	user_id TEXT NOT NULL,
+	app_id BLOB NOT NULL,
+	pushkey BLOB NOT NULL,
+	device_id BLOB NOT NULL,
+	kind TEXT NOT NULL,
+	names BLOB NOT NULL,
+	url BLOB NOT NULL,
+	data BLOB NOT NULL,
+	changed_ts INTEGER NOT NULL,
+	sent_pos INTEGER NOT NULL,
+	badge INTEGER NOT NULL,
+	failures INTEGER NOT NULL,
+	retry_ts INTEGER NOT NULL,
+	PRIMARY KEY (user_id, app_id, pushkey)
+) STRICT;
+
+CREATE INDEX pushers_by_key ON pushers (app_id, pushkey);
 
 CREATE TABLE receipts (
 	room_nid INTEGER NOT NULL,
