@@ -47,7 +47,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Now: s.options.Now,
 	})
 	keys := e2ee.New(s.store, s.store.Log(), server, s.options.Now)
-	p := push.New(push.Options{Store: s.store})
+	p := push.New(push.Options{Store: s.store, Rooms: r})
 	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Push: p, Now: s.options.Now})
 	m, err := media.New(media.Options{
 		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,

@@ -47,6 +47,11 @@ func (s *Service) Rules(ctx context.Context, user event.UserID) (*Ruleset, error
 	if err != nil {
 		return nil, fmt.Errorf("read push rules: %w", err)
 	}
+	return ruleset(user, rows), nil
+}
+
+// ruleset puts the predefined rules and what a user made of them together.
+func ruleset(user event.UserID, rows []store.PushRule) *Ruleset {
 	rules := Defaults(user)
 	own := &Ruleset{}
 	for i := range rows {
@@ -61,7 +66,7 @@ func (s *Service) Rules(ctx context.Context, user event.UserID) (*Ruleset, error
 		list := rules.list(kind)
 		*list = arrange(kind, *own.list(kind), *list)
 	}
-	return rules, nil
+	return rules
 }
 
 // arrange puts a user's rules of a kind before the predefined ones; only the

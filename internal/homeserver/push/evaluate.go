@@ -169,12 +169,18 @@ type generalOutcome struct {
 
 // newGeneral splits the predefined rules at the one that says something else
 // to each user. The rule for invitations concerns only users who are not in
-// the room, and those are evaluated one by one.
+// the room, and those are evaluated one by one. The rules for rooms of two
+// differ from the rules for all rooms in the sound alone, which counts do not know.
 func newGeneral() *general {
 	g := &general{}
 	rules := Defaults("")
-	first, rest := &Ruleset{}, &Ruleset{Underride: rules.Underride}
+	first, rest := &Ruleset{}, &Ruleset{}
 	into := first
+	for _, r := range rules.Underride {
+		if r.ID != ruleOneToOne && r.ID != ruleEncryptedOneToOne {
+			rest.Underride = append(rest.Underride, r)
+		}
+	}
 	for _, r := range rules.Override {
 		switch r.ID {
 		case ruleInviteForMe:

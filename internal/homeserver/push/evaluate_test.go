@@ -221,6 +221,7 @@ func TestAnErrorIsNoOutcome(t *testing.T) {
 	if _, err := compile(Defaults(user)).evaluate(t.Context(), s, user); !errors.Is(err, failure) {
 		t.Errorf("for one user: %v", err)
 	}
+	s = newSubject(newEvent(t, "m.room.message", `{"m.mentions":{"room":true}}`, ""), fakeRoom{err: failure})
 	if _, err := newGeneral().evaluate(t.Context(), s, func(string) bool { return true }); !errors.Is(err, failure) {
 		t.Errorf("for all: %v", err)
 	}

@@ -97,6 +97,9 @@ const (
 	ruleMaster      = ".m.rule.master"
 	ruleInviteForMe = ".m.rule.invite_for_me"
 	ruleUserMention = ".m.rule.is_user_mention"
+
+	ruleOneToOne          = ".m.rule.room_one_to_one"
+	ruleEncryptedOneToOne = ".m.rule.encrypted_room_one_to_one"
 )
 
 // Defaults returns the predefined rules of the specification for a user. The
@@ -123,8 +126,8 @@ func Defaults(user event.UserID) *Ruleset {
 		Content: []Rule{}, Room: []Rule{}, Sender: []Rule{},
 		Underride: []Rule{
 			rule(".m.rule.call", actions(notify, soundRing), matches("type", "m.call.invite")),
-			rule(".m.rule.encrypted_room_one_to_one", actions(notify, soundDefault), twoMembers(), matches("type", "m.room.encrypted")),
-			rule(".m.rule.room_one_to_one", actions(notify, soundDefault), twoMembers(), matches("type", "m.room.message")),
+			rule(ruleEncryptedOneToOne, actions(notify, soundDefault), twoMembers(), matches("type", "m.room.encrypted")),
+			rule(ruleOneToOne, actions(notify, soundDefault), twoMembers(), matches("type", "m.room.message")),
 			rule(".m.rule.message", actions(notify), matches("type", "m.room.message")),
 			rule(".m.rule.encrypted", actions(notify), matches("type", "m.room.encrypted")),
 		},

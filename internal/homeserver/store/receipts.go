@@ -36,8 +36,9 @@ const (
 	ON CONFLICT (room_nid, user_id, type, thread) DO UPDATE
 	SET event_id = excluded.event_id, event_pos = excluded.event_pos, ts = excluded.ts, stream_pos = excluded.stream_pos
 	WHERE excluded.event_pos > receipts.event_pos`
-	selectReceiptPos = `SELECT event_pos FROM receipts WHERE room_nid = $1 AND user_id = $2 AND type = $3 AND thread = $4`
-	selectReceipts   = `SELECT room_nid, user_id, type, thread, event_id, event_pos, ts, stream_pos FROM receipts
+	selectReceiptPos  = `SELECT event_pos FROM receipts WHERE room_nid = $1 AND user_id = $2 AND type = $3 AND thread = $4`
+	selectOwnReceipts = `SELECT thread, MAX(event_pos) FROM receipts WHERE room_nid = $1 AND user_id = $2 GROUP BY thread`
+	selectReceipts    = `SELECT room_nid, user_id, type, thread, event_id, event_pos, ts, stream_pos FROM receipts
 	WHERE room_nid = $1 AND stream_pos > $2 AND stream_pos <= $3 ORDER BY stream_pos`
 )
 
@@ -76,4 +77,21 @@ func scanReceipt(row scanner) (Receipt, error) {
 // ReceiptsBetween returns the receipts of a room that were set with from < position <= to, private ones of everybody included.
 func (s *Store) ReceiptsBetween(ctx context.Context, roomNID, from, to int64) ([]Receipt, error) {
 	return queryAll(ctx, s, scanReceipt, selectReceipts, roomNID, from, to)
+}
+
+// OwnReceipts returns how far a user has read a room, publicly or not, by thread: "" is the whole room.
+func (s *Store) OwnReceipts(ctx context.Context, roomNID int64, user string) (map[string]int64, error) {
+	type place struct {
+		thread []byte
+		pos    int64
+	}
+	found, err := queryAll(ctx, s, func(row scanner) (place, error) {
+		var p place
+		return p, row.Scan(&p.thread, &p.pos)
+	}, selectOwnReceipts, roomNID, user)
+	places := make(map[string]int64, len(found))
+	for _, p := range found {
+		places[string(p.thread)] = p.pos
+	}
+	return places, err
 }

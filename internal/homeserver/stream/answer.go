@@ -189,7 +189,7 @@ func (b *builder) globalAccountData(ctx context.Context) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(events, accountDataEvent(typePushRules, content)), nil
+	return slices.Insert(events, 0, accountDataEvent(typePushRules, content)), nil
 }
 
 func accountDataEvent(typ string, content []byte) []byte {

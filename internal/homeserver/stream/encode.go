@@ -49,7 +49,7 @@ func (b *builder) appendRoom(ctx context.Context, a *roomAnswer, dst []byte) ([]
 		dst = b.appendEvent(dst, e, b.viewer())
 	}
 	dst = append(dst, `]}`...)
-	dst = a.summary.append(dst)
+	dst = b.appendUnread(a.summary.append(dst), a.unread)
 	dst = appendEvents(dst, `,"ephemeral":`, a.ephemeral)
 	dst = appendEvents(dst, `,"account_data":`, a.accountData)
 	return append(dst, '}'), nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 )
 
@@ -19,6 +20,8 @@ type roomAnswer struct {
 	summary     *summary
 	ephemeral   [][]byte
 	accountData [][]byte
+	// unread is nil for rooms that the user is not joined to.
+	unread *push.RoomCounts
 	// fresh: the client knows nothing of the room as it is now.
 	fresh bool
 	// always: the room is in the answer even if nothing is left of it.
@@ -150,6 +153,11 @@ func (b *builder) appendJoined(ctx context.Context, m rooms.Membership, dst []by
 	if err := b.fillJoined(ctx, a, d, sp); err != nil {
 		return dst, err
 	}
+	if a.unread, err = b.s.push.Unread(ctx, b.r.User, m.RoomNID); err != nil {
+		return dst, err
+	}
+	// The filter may have left out what changed the counts.
+	a.always = a.always || a.unread.Changed > b.from
 	return b.appendRoom(ctx, a, dst)
 }
 

@@ -44,6 +44,7 @@ type deviceKeys interface {
 // notifications is what /sync shows of push.
 type notifications interface {
 	Rules(ctx context.Context, user event.UserID) (*push.Ruleset, error)
+	Unread(ctx context.Context, user event.UserID, room int64) (*push.RoomCounts, error)
 }
 
 // Options configure a Service.

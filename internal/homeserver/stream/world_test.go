@@ -72,7 +72,7 @@ func startWorld(t testing.TB, s *store.Store) (*world, func()) {
 		Store: s, Profiles: noProfiles{},
 		Signer: event.Signer{Server: storetest.ServerName, KeyID: "ed25519:t", PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32))},
 	})
-	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}, Push: push.New(push.Options{Store: s})})
+	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}, Push: push.New(push.Options{Store: s, Rooms: w.rooms})})
 	stopStore := storetest.Start(context.Background(), t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
