@@ -81,36 +81,34 @@ func (r *eventRoom) DisplayName(ctx context.Context, user event.UserID) (string,
 const maxRelationHops = 3
 
 // threadOf returns the root of the thread that an event belongs to, "" for
-// the main timeline, in which the root itself is.
+// the main timeline, in which the root itself is; and whether other events had
+// to be asked for that.
 //
 // https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts
-func (s *Service) threadOf(ctx context.Context, ev *rooms.StoredEvent) (string, error) {
-	for range maxRelationHops {
+func (s *Service) threadOf(ctx context.Context, ev *rooms.StoredEvent) (thread string, indirect bool, err error) {
+	for hops := range maxRelationHops {
 		content, _ := event.ParseObject(ev.Content())
 		relation, _ := content.Object("m.relates_to")
 		typ, _ := relation.String("rel_type")
 		parent, _ := relation.String("event_id")
-		if typ == "" || parent == "" {
-			return "", nil
-		}
-		if typ == relThread {
-			return parent, nil
-		}
-		id, err := event.ParseEventID(parent)
-		if err != nil {
-			return "", nil //nolint:nilerr // it relates to nothing
+		id, malformed := event.ParseEventID(parent)
+		switch {
+		case typ == "" || malformed != nil:
+			return "", hops > 0, nil
+		case typ == relThread:
+			return parent, hops > 0, nil
 		}
 		info, err := s.rooms.RoomByNID(ctx, ev.RoomNID)
 		if err != nil {
-			return "", err
+			return "", true, err
 		}
 		ev, err = s.rooms.EventByID(ctx, info, id)
 		if errors.Is(err, store.ErrNotFound) {
-			return "", nil
+			return "", true, nil
 		}
 		if err != nil {
-			return "", err
+			return "", true, err
 		}
 	}
-	return "", nil
+	return "", true, nil
 }

@@ -66,12 +66,15 @@ type tracked struct {
 	// pos: everything up to it is accounted for.
 	pos    int64
 	wishes *wishes
+	joined bool
 	// floor: everything up to it is read, or from before the user joined.
 	floor int64
 	// threads is how far single threads are read; "" is the main timeline.
 	threads map[string]int64
 	unread  []unread
 	changed int64
+	// indirect: a thread was found by way of another event, whose redaction cuts that way off.
+	indirect bool
 }
 
 // Unread returns how much is unread for a user in a room, as of now: that may
@@ -150,7 +153,7 @@ func (s *Service) bring(ctx context.Context, u *tracked, w *wishes) error {
 func (s *Service) load(ctx context.Context, u *tracked, w *wishes, pos int64) error {
 	before, loaded := u.unread, u.loaded
 	u.loaded, u.wishes, u.pos = true, w, pos
-	u.floor, u.threads, u.unread = pos, map[string]int64{}, nil
+	u.floor, u.threads, u.unread, u.indirect = pos, map[string]int64{}, nil, false
 	err := s.collect(ctx, u)
 	if loaded && !slices.Equal(before, u.unread) {
 		u.changed = pos
@@ -161,7 +164,7 @@ func (s *Service) load(ctx context.Context, u *tracked, w *wishes, pos int64) er
 // collect finds what is unread.
 func (s *Service) collect(ctx context.Context, u *tracked) error {
 	m, _, err := s.rooms.MembershipIn(ctx, u.user, u.room)
-	if err != nil || m.Membership != rooms.Join {
+	if u.joined = m.Membership == rooms.Join; err != nil || !u.joined {
 		return err
 	}
 	if u.floor, err = s.joinedAt(ctx, m); err != nil {
@@ -256,7 +259,9 @@ func (s *Service) advance(ctx context.Context, u *tracked, changes []store.Chang
 	}
 	for _, c := range changes {
 		if c.Kind == store.ChangeRedaction {
-			u.redacted(c)
+			if whole, err := s.redacted(ctx, u, c); whole || err != nil {
+				return whole, err
+			}
 			continue
 		}
 		if len(events) == 0 || events[0].NID != c.Ref {
@@ -274,12 +279,19 @@ func (s *Service) advance(ctx context.Context, u *tracked, changes []store.Chang
 	return false, nil
 }
 
-func (u *tracked) redacted(c store.Change) {
+// redacted takes in a redaction. It reports whether what is read may be
+// something else now: an event that is stripped does not tell its thread any more.
+func (s *Service) redacted(ctx context.Context, u *tracked, c store.Change) (whole bool, err error) {
 	n := len(u.unread)
 	u.unread = slices.DeleteFunc(u.unread, func(e unread) bool { return e.nid == c.Ref })
 	if len(u.unread) < n {
 		u.changed = max(u.changed, c.Pos)
 	}
+	if u.indirect {
+		return true, nil
+	}
+	found, err := s.rooms.EventsByNID(ctx, []int64{c.Ref})
+	return err == nil && len(found) > 0 && found[0].Sender() == u.user, err
 }
 
 func (u *tracked) comesOrGoes(ev *rooms.StoredEvent) bool {
@@ -294,7 +306,7 @@ func (u *tracked) comesOrGoes(ev *rooms.StoredEvent) bool {
 //
 // https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 func (s *Service) take(ctx context.Context, u *tracked, ev *rooms.StoredEvent) error {
-	if ev.StreamPos <= u.floor {
+	if !u.joined || ev.StreamPos <= u.floor {
 		return nil
 	}
 	_, isState := ev.StateKey()
@@ -309,10 +321,11 @@ func (s *Service) take(ctx context.Context, u *tracked, ev *rooms.StoredEvent) e
 			return err
 		}
 	}
-	thread, err := s.threadOf(ctx, ev)
+	thread, indirect, err := s.threadOf(ctx, ev)
 	if err != nil {
 		return err
 	}
+	u.indirect = u.indirect || indirect
 	if own {
 		u.threads[thread] = max(u.threads[thread], ev.StreamPos)
 		u.prune(ev.StreamPos)
