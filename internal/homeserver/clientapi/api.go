@@ -92,5 +92,6 @@ func (a *API) Routes() []httpapi.Route {
 		a.accountDataRoutes(),
 		a.tagRoutes(),
 		a.pushRuleRoutes(),
+		a.notificationRoutes(),
 	))
 }

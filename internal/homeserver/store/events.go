@@ -117,3 +117,17 @@ func (tx *Tx) InsertEvent(e *Event, pos Pos) {
 func (tx *Tx) RedactEvent(target, redaction int64, stripped []byte) {
 	tx.Later(redactEvent, stripped, redaction, target)
 }
+
+// RoomPlace is a position in a room's timeline.
+type RoomPlace struct{ RoomNID, Pos int64 }
+
+const selectNewest = `SELECT room_nid, COALESCE((SELECT MAX(e.stream_pos) FROM events e
+	WHERE e.room_nid = m.room_nid AND e.stream_pos <= $1), 0) FROM memberships m WHERE m.user_id = $2 AND m.membership = 'join'`
+
+// NewestInJoinedRooms returns the newest event up to a position of each room that a user is joined to.
+func (s *Store) NewestInJoinedRooms(ctx context.Context, user string, to int64) ([]RoomPlace, error) {
+	return queryAll(ctx, s, func(row scanner) (RoomPlace, error) {
+		var p RoomPlace
+		return p, row.Scan(&p.RoomNID, &p.Pos)
+	}, selectNewest, to, user)
+}
