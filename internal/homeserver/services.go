@@ -4,15 +4,20 @@ package homeserver
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
 	"slices"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/accounts"
 	"github.com/foyer-matrix/foyer/internal/homeserver/adminapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/clientapi"
+	"github.com/foyer-matrix/foyer/internal/homeserver/config"
 	"github.com/foyer-matrix/foyer/internal/homeserver/e2ee"
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/httpapi"
 	"github.com/foyer-matrix/foyer/internal/homeserver/media"
+	"github.com/foyer-matrix/foyer/internal/homeserver/outbound"
 	"github.com/foyer-matrix/foyer/internal/homeserver/push"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/stream"
@@ -47,7 +52,11 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Now: s.options.Now,
 	})
 	keys := e2ee.New(s.store, s.store.Log(), server, s.options.Now)
-	p := push.New(push.Options{Store: s.store, Rooms: r})
+	out, err := outboundClient(s.config.Outbound)
+	if err != nil {
+		return nil, err
+	}
+	p := push.New(push.Options{Store: s.store, Rooms: r, Outbound: out, Log: s.log, Now: s.options.Now})
 	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Push: p, Now: s.options.Now})
 	m, err := media.New(media.Options{
 		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,
@@ -62,7 +71,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Push: p, Stream: str,
 		}),
 		background: []func(context.Context) error{
-			a.Run, str.Run,
+			a.Run, str.Run, p.Run,
 			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run,
 		},
 		admin: adminapi.New(a),
@@ -73,4 +82,27 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 // clientRoutes are what the client listener serves.
 func (s *Server) clientRoutes() []httpapi.Route {
 	return slices.Concat(s.services.api.Routes(), s.services.admin.Routes())
+}
+
+// outboundClient makes the one client for addresses that others chose.
+func outboundClient(c config.Outbound) (*outbound.Client, error) {
+	networks, err := c.Networks()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	o := outbound.Options{AllowedNetworks: networks}
+	if c.CAFile == "" {
+		return outbound.New(o), nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: outbound.caFile: %w", ErrConfig, err)
+	}
+	if o.RootCAs, err = x509.SystemCertPool(); err != nil {
+		o.RootCAs = x509.NewCertPool() // a system without any
+	}
+	if !o.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%w: outbound.caFile: holds no certificate", ErrConfig)
+	}
+	return outbound.New(o), nil
 }

@@ -93,5 +93,6 @@ func (a *API) Routes() []httpapi.Route {
 		a.tagRoutes(),
 		a.pushRuleRoutes(),
 		a.notificationRoutes(),
+		a.pusherRoutes(),
 	))
 }

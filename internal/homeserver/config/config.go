@@ -31,7 +31,9 @@ type Config struct {
 	// Admins are created at start when absent; each reads its password from a file.
 	Admins []Admin `json:"admins,omitempty"`
 	Rooms  Rooms   `json:"rooms,omitempty"`
-	Media  Media   `json:"media,omitempty"`
+	// Outbound is for requests to addresses that others chose, as of push gateways.
+	Outbound Outbound `json:"outbound,omitempty"`
+	Media    Media    `json:"media,omitempty"`
 	// RateLimits and LogLevel are re-read without a restart.
 	RateLimits RateLimits `json:"rateLimits,omitempty"`
 	// LogLevel is one of debug, info, warn, error. Default info.
@@ -112,6 +114,17 @@ type Admin struct {
 type Rooms struct {
 	// DefaultVersion of new rooms. Default "12".
 	DefaultVersion string `json:"defaultVersion,omitempty"`
+}
+
+// Outbound says which addresses the server connects to when others chose
+// them. Without it those are the public ones.
+type Outbound struct {
+	// AllowedNetworks are CIDRs that may be connected to although they are not
+	// public, for example of a push gateway in the same cluster.
+	AllowedNetworks []string `json:"allowedNetworks,omitempty"`
+	// CAFile holds certificates, in PEM, of authorities that are trusted
+	// besides the system's.
+	CAFile string `json:"caFile,omitempty"`
 }
 
 // Media limits uploads.

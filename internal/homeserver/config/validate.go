@@ -45,7 +45,7 @@ func (c *Config) Validate() error {
 		bad("logLevel", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	errs = append(errs, c.Database.validate(), c.Listen.validate(), c.Registration.validate(),
-		validateAdmins(c.Admins), c.RateLimits.validate())
+		validateAdmins(c.Admins), c.RateLimits.validate(), c.Outbound.validate())
 	return errors.Join(errs...)
 }
 
@@ -95,19 +95,33 @@ func (l *Listen) validate() error {
 
 // Proxies returns TrustedProxies parsed; a bare address is a range of one.
 func (l *Listen) Proxies() ([]netip.Prefix, error) {
-	var prefixes []netip.Prefix
-	for i, text := range l.TrustedProxies {
+	return prefixes("listen.trustedProxies", l.TrustedProxies)
+}
+
+func (o *Outbound) validate() error {
+	_, err := o.Networks()
+	return err
+}
+
+// Networks returns AllowedNetworks parsed; a bare address is a range of one.
+func (o *Outbound) Networks() ([]netip.Prefix, error) {
+	return prefixes("outbound.allowedNetworks", o.AllowedNetworks)
+}
+
+func prefixes(key string, texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for i, text := range texts {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
 			a, aerr := netip.ParseAddr(text)
 			if aerr != nil {
-				return nil, fmt.Errorf("listen.trustedProxies[%d]: %q is not an address range", i, text)
+				return nil, fmt.Errorf("%s[%d]: %q is not an address range", key, i, text)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		prefixes = append(prefixes, p.Masked())
+		all = append(all, p.Masked())
 	}
-	return prefixes, nil
+	return all, nil
 }
 
 func (r *Registration) validate() error {

@@ -66,6 +66,7 @@ const (
 type Client struct {
 	transport *http.Transport
 	dialer    *net.Dialer
+	guard     *guard
 }
 
 // New returns a Client.
@@ -78,7 +79,7 @@ func New(o Options) *Client {
 		}
 		return g.check(target.Addr())
 	}}
-	return &Client{dialer: dialer, transport: &http.Transport{
+	return &Client{dialer: dialer, guard: g, transport: &http.Transport{
 		// No proxy: what a proxy dials cannot be checked here.
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
@@ -90,6 +91,10 @@ func New(o Options) *Client {
 		MaxResponseHeaderBytes: maxHeaders,
 	}}
 }
+
+// CheckAddress returns ErrBlocked for an address that would not be dialled. It
+// spares a failure later; what counts is the check of what is dialled.
+func (c *Client) CheckAddress(a netip.Addr) error { return c.guard.check(a) }
 
 // DialContext connects to an address after the same check, for protocols with
 // transports of their own.

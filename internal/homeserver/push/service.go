@@ -4,10 +4,13 @@ package push
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/outbound"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
@@ -16,6 +19,12 @@ import (
 type Options struct {
 	Store *store.Store
 	Rooms *rooms.Service
+	// Outbound reaches push gateways.
+	Outbound *outbound.Client
+	// Log is slog.Default() if nil.
+	Log *slog.Logger
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
 }
 
 // Service is the push rules and notifications of one replica. It is safe for
@@ -26,11 +35,15 @@ type Options struct {
 // user and room that is asked for and kept right by the change log.
 //
 // Locks, in the order in which they may be taken: tracked.mu, then Service.mu,
-// which the change log's follower takes.
+// then courier.mu; the change log's follower takes only the latter two.
 type Service struct {
-	store   *store.Store
-	rooms   *rooms.Service
-	general *general
+	store    *store.Store
+	rooms    *rooms.Service
+	outbound *outbound.Client
+	log      *slog.Logger
+	now      func() time.Time
+	general  *general
+	courier  *courier
 
 	mu sync.Mutex
 	// pos is the newest position that was looked at.
@@ -45,13 +58,23 @@ type Service struct {
 // New returns a Service that follows the store's change log. Call it after
 // rooms.New, whose caches have to be told of changes first, and before store.Run.
 func New(o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Service{
-		store: o.Store, rooms: o.Rooms, general: newGeneral(), pos: o.Store.Log().Head(),
+		store: o.Store, rooms: o.Rooms, outbound: o.Outbound, log: o.Log, now: o.Now, general: newGeneral(), pos: o.Store.Log().Head(),
 		tails: map[int64]*tail{}, users: map[event.UserID]*userRules{}, outcomes: map[int64]generalOutcome{},
 	}
+	s.courier = newCourier(s)
 	o.Store.Log().Follow(s.follow)
 	return s
 }
+
+// Run tells push gateways what there is to tell until ctx ends.
+func (s *Service) Run(ctx context.Context) error { return s.courier.run(ctx) }
 
 // follow notes what may change counts.
 func (s *Service) follow(changes []store.Change) {
@@ -59,6 +82,7 @@ func (s *Service) follow(changes []store.Change) {
 	defer s.mu.Unlock()
 	for _, c := range changes {
 		s.pos = c.Pos
+		s.courier.note(c)
 		switch c.Kind {
 		case store.ChangeEvent:
 			s.tails[c.RoomNID].add(c)

@@ -41,6 +41,8 @@ const (
 	// ChangeRelation: in RoomNID something points or no longer points at an
 	// event whose RelationRef is Ref.
 	ChangeRelation ChangeKind = 13
+	// ChangePusher: where notifications of UserID go changed.
+	ChangePusher ChangeKind = 14
 )
 
 // Change is one entry of the log that everything else follows. Positions are

@@ -118,6 +118,7 @@ func (tx *Tx) deleteDevice(ctx context.Context, user, device string) (bool, erro
 		return false, err
 	}
 	tx.forgetDeviceKeys(user, device)
+	tx.Later(deletePushersOfDevice, user, []byte(device))
 	return true, nil
 }
 

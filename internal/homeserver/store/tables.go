@@ -53,7 +53,7 @@ func Tables() []Table {
 		{"receipts", Copy},
 		{"account_data", Copy},
 		{"push_rules", Copy},
-		{"consumers", Copy},
+		{"leases", Skip},
 		{"pushers", Copy},
 		{"filters", Copy},
 		{"device_keys", Copy},

@@ -14,19 +14,16 @@ CREATE TABLE push_rules (
 );
 CREATE INDEX push_rules_by_place ON push_rules (user_id, kind, place);
 
--- Consumers of the change log: how far each has come, and which replica does its work until when.
--- fence grows with each change of owner, so that one who lost the work cannot write any more.
-CREATE TABLE consumers (
+-- Work that one replica at a time does, which, and until when (unix milliseconds). fence counts changes of owner.
+CREATE TABLE leases (
 	name TEXT NOT NULL PRIMARY KEY,
-	pos BIGINT NOT NULL,
 	owner TEXT NOT NULL,
 	until_ts BIGINT NOT NULL,
 	fence BIGINT NOT NULL
 );
-INSERT INTO consumers (name, pos, owner, until_ts, fence) SELECT 'push', pos, '', 0, 0 FROM stream_head;
 
--- Where notifications are sent. data: JSON. sent_pos: how far the pusher has come; badge: the unread count that it
--- was last told; retry_ts: not before that time, after so many failures.
+-- Where notifications are sent. data: JSON as the client gave it. sent_pos: how far the pusher has come; badge: the
+-- unread count that it was last told; retry_ts: not before that time, after so many failures.
 CREATE TABLE pushers (
 	user_id TEXT NOT NULL,
 	app_id BYTEA NOT NULL,
