@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/outbound"
 	"github.com/foyer-matrix/foyer/internal/homeserver/rooms"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
@@ -196,11 +197,24 @@ func (s *Service) post(ctx context.Context, url string, n *notice) ([]string, er
 	if res.Status/100 != 2 {
 		return nil, fmt.Errorf("status %d", res.Status)
 	}
-	var answer struct {
-		Rejected []string `json:"rejected"`
+	return rejectedIn(res.Body), nil
+}
+
+// rejectedIn returns the keys that an answer rejects. A gateway that answers
+// something else has taken the notification all the same.
+func rejectedIn(answer []byte) []string {
+	canonical, err := event.Canonical(answer, false)
+	if err != nil {
+		return nil
 	}
-	if json.Unmarshal(res.Body, &answer) != nil {
-		return nil, nil // it has taken the notification all the same
-	}
-	return answer.Rejected, nil
+	var keys []string
+	object, _ := event.ParseObject(canonical)
+	list, _ := object.Get("rejected")
+	event.EachElement(list, func(raw []byte) bool {
+		if key, ok := event.StringValue(raw); ok {
+			keys = append(keys, key)
+		}
+		return true
+	})
+	return keys
 }

@@ -37,7 +37,7 @@ type world struct {
 
 func newWorld(t *testing.T, s *store.Store, seed uint64) *world {
 	t.Helper()
-	w := &world{T: t, store: s, rand: rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // a test
+	w := &world{T: t, store: s, rand: rand.New(rand.NewPCG(seed, 1))}
 	w.rooms = rooms.New(rooms.Options{Store: s, Profiles: noProfiles{}, Signer: event.Signer{
 		Server: storetest.ServerName, KeyID: "ed25519:t", PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32)),
 	}})

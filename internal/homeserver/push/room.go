@@ -87,22 +87,18 @@ const maxRelationHops = 3
 // https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts
 func (s *Service) threadOf(ctx context.Context, ev *rooms.StoredEvent) (thread string, indirect bool, err error) {
 	for hops := range maxRelationHops {
-		content, _ := event.ParseObject(ev.Content())
-		relation, _ := content.Object("m.relates_to")
-		typ, _ := relation.String("rel_type")
-		parent, _ := relation.String("event_id")
-		id, malformed := event.ParseEventID(parent)
+		parent, typ := relationOf(ev)
 		switch {
-		case typ == "" || malformed != nil:
+		case parent == "":
 			return "", hops > 0, nil
 		case typ == relThread:
-			return parent, hops > 0, nil
+			return string(parent), hops > 0, nil
 		}
 		info, err := s.rooms.RoomByNID(ctx, ev.RoomNID)
 		if err != nil {
 			return "", true, err
 		}
-		ev, err = s.rooms.EventByID(ctx, info, id)
+		ev, err = s.rooms.EventByID(ctx, info, parent)
 		if errors.Is(err, store.ErrNotFound) {
 			return "", true, nil
 		}
@@ -111,4 +107,16 @@ func (s *Service) threadOf(ctx context.Context, ev *rooms.StoredEvent) (thread s
 		}
 	}
 	return "", true, nil
+}
+
+// relationOf returns how an event points at another one; "" if it does not.
+func relationOf(ev *rooms.StoredEvent) (parent event.EventID, typ string) {
+	content, _ := event.ParseObject(ev.Content())
+	relation, _ := content.Object("m.relates_to")
+	text, _ := relation.String("event_id")
+	typ, _ = relation.String("rel_type")
+	if id, err := event.ParseEventID(text); err == nil && typ != "" {
+		return id, typ
+	}
+	return "", ""
 }
