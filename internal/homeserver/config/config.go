@@ -32,7 +32,7 @@ type Config struct {
 	Admins []Admin `json:"admins,omitempty"`
 	Rooms  Rooms   `json:"rooms,omitempty"`
 	// Outbound is for requests to addresses that others chose, as of push gateways.
-	Outbound Outbound `json:"outbound,omitempty"`
+	Outbound Outbound `json:"outbound,omitzero"`
 	Media    Media    `json:"media,omitempty"`
 	// RateLimits and LogLevel are re-read without a restart.
 	RateLimits RateLimits `json:"rateLimits,omitempty"`

@@ -76,6 +76,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"a database of another kind", minimal + "database: {url: 'mysql://u:hunter2@x/y'}\n", "database.url"},
 		{"an address without a port", minimal + "listen: {client: localhost}\n", "listen.client"},
 		{"a proxy that is no range", minimal + "listen: {trustedProxies: [10.0.0.0/8, proxy]}\n", "listen.trustedProxies[1]"},
+		{"a network that is no range", minimal + "outbound: {allowedNetworks: [10.0.0.0/8, cluster]}\n", "outbound.allowedNetworks[1]"},
 		{"a registration mode that does not exist", minimal + "registration: {mode: Maybe}\n", "registration.mode"},
 		{"an administrator with a bad name", minimal + "admins: [{localpart: Root}]\n", "admins[0].localpart"},
 		{"an administrator twice", minimal + "admins: [{localpart: a}, {localpart: a}]\n", "admins[1].localpart"},

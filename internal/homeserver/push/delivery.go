@@ -70,9 +70,9 @@ func (b *mailbox) oldest(pos int64) *unread {
 			found = &e
 		}
 	}
-	for _, events := range b.content {
-		if i := slices.IndexFunc(events, func(e unread) bool { return e.pos > pos }); i >= 0 {
-			take(events[i])
+	for _, l := range b.content {
+		if i := slices.IndexFunc(l.unsent, func(e unread) bool { return e.pos > pos }); i >= 0 {
+			take(l.unsent[i])
 		}
 	}
 	for _, e := range b.invites {

@@ -3,6 +3,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -31,11 +32,18 @@ type mailbox struct {
 	pushers []store.Pusher
 	wishes  *wishes
 	// content is what is unread by room, of those rooms that were looked at.
-	content map[int64][]unread
+	content map[int64]letters
 	// invites are events by which the user is invited, by room.
 	invites map[int64]unread
 	// whole: all rooms were looked at, so that content can be counted.
 	whole bool
+}
+
+// letters are what is unread in a room.
+type letters struct {
+	n int
+	// unsent are those that not every pusher has sent, oldest first.
+	unsent []unread
 }
 
 func (b *mailbox) touch(room int64) {
@@ -151,7 +159,7 @@ func (b *mailbox) refresh(ctx context.Context) error {
 	}
 	if all || w != b.wishes {
 		b.wishes, b.whole = w, false
-		b.content, b.invites = map[int64][]unread{}, map[int64]unread{}
+		b.content, b.invites = map[int64]letters{}, map[int64]unread{}
 		if dirty, err = b.missed(ctx); err != nil {
 			return err
 		}
@@ -164,10 +172,15 @@ func (b *mailbox) refresh(ctx context.Context) error {
 	return nil
 }
 
+// from is the position that all pushers have come to.
+func (b *mailbox) from() int64 {
+	return slices.MinFunc(b.pushers, func(a, b store.Pusher) int { return cmp.Compare(a.SentPos, b.SentPos) }).SentPos
+}
+
 // missed returns the rooms where something happened that a pusher has not come to.
 func (b *mailbox) missed(ctx context.Context) (map[int64]struct{}, error) {
 	s := b.courier.service
-	from := slices.MinFunc(b.pushers, func(a, b store.Pusher) int { return int(a.SentPos - b.SentPos) }).SentPos
+	from := b.from()
 	s.mu.Lock()
 	pos := s.pos
 	s.mu.Unlock()
@@ -207,7 +220,13 @@ func (b *mailbox) look(ctx context.Context, room int64) error {
 		if err != nil {
 			return err
 		}
-		b.content[room] = slices.Clone(u.unread)
+		from := b.from()
+		i := slices.IndexFunc(u.unread, func(e unread) bool { return e.pos > from })
+		l := letters{n: len(u.unread)}
+		if i >= 0 {
+			l.unsent = slices.Clone(u.unread[i:])
+		}
+		b.content[room] = l
 		u.mu.Unlock()
 	}
 	return nil
@@ -231,8 +250,8 @@ func (b *mailbox) count(ctx context.Context) (int64, error) {
 		b.whole = true
 	}
 	n := 0
-	for _, events := range b.content {
-		n += len(events)
+	for _, l := range b.content {
+		n += l.n
 	}
 	return int64(n), nil
 }
