@@ -5,6 +5,7 @@ package clientapi_test
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/homeservertest"
@@ -219,5 +220,21 @@ func TestUnreadCountsSurviveARestart(t *testing.T) {
 		b.expect(t, "before", counts{1, 1})
 		c.server.Restart()
 		b.expect(t, "after", counts{1, 1})
+	})
+}
+
+func TestH63AHostilePatternHoldsNothingUp(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		room := c.publicRoom(c.bob)
+		b := &reader{Client: c.bob, room: room}
+		b.sync()
+		for i := range 50 {
+			rule := fmt.Sprintf(`{"actions":["notify",{"set_tweak":"highlight"}],"pattern":"*a*a*a*a*b%d"}`, i)
+			c.bob.Put(fmt.Sprintf("%scontent/%d", pushRules, i), rule).OK()
+		}
+		body := strings.Repeat("a", 60<<10)
+		say(c.alice, room, "1", body)
+		say(c.alice, room, "2", body+"b49")
+		b.expect(t, "two long messages", counts{2, 1})
 	})
 }

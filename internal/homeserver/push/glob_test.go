@@ -107,3 +107,23 @@ func FuzzGlob(f *testing.F) {
 		g.matchWords(text, &steps)
 	})
 }
+
+func TestH63AHostilePatternTakesStepsInProportionToTheText(t *testing.T) {
+	body := strings.Repeat("a", 64<<10)
+	for _, pattern := range []string{"*a*a*a*a*b", "a*a*a*a*b", strings.Repeat("a*", 500) + "b", strings.Repeat("?*", 500) + "b"} {
+		for _, text := range []string{body, body + "c"} {
+			steps := budget(maxSteps)
+			g := newGlob(pattern)
+			if g.matchWords(text, &steps) || g.matchAll(text, &steps) {
+				t.Errorf("%.20q matches", pattern)
+			}
+			if used := maxSteps - int(steps); used > 2*len(text)*(len(pattern)/64+2) {
+				t.Errorf("%.20q took %d steps for %d bytes", pattern, used, len(text))
+			}
+		}
+		steps := budget(maxSteps)
+		if !newGlob(pattern).matchWords(body+"b", &steps) {
+			t.Errorf("%.20q does not match", pattern)
+		}
+	}
+}
