@@ -53,6 +53,7 @@ func Homeserver() *cobra.Command {
 	flags.StringVar(&f.listen, "listen", "", "`address` to serve clients on (default 127.0.0.1:8008)")
 	flags.StringVar(&f.database, "database", "", "postgres:// `URL`; not given: SQLite in the data directory")
 	flags.StringVar(&f.registration, "registration", "", "who may register: open, token or closed (default closed); token prints one")
+	cmd.AddCommand(homeserverCheck())
 	return cmd
 }
 
@@ -90,17 +91,7 @@ func (f homeserverFlags) load() (config.Config, error) {
 			return c, fmt.Errorf("%w: %w", homeserver.ErrConfig, err)
 		}
 	}
-	set := func(flag string, field *string) {
-		if flag != "" {
-			*field = flag
-		}
-	}
-	set(f.serverName, &c.ServerName)
-	set(f.data, &c.DataDir)
-	set(f.listen, &c.Listen.Client)
-	if f.database != "" {
-		c.Database.URL, c.Database.URLFile = f.database, ""
-	}
+	f.override(&c)
 	modes := map[string]config.RegistrationMode{
 		"": c.Registration.Mode, "open": config.RegistrationOpen, "token": config.RegistrationToken, "closed": config.RegistrationClosed,
 	}
@@ -114,6 +105,21 @@ func (f homeserverFlags) load() (config.Config, error) {
 		return c, fmt.Errorf("%w: %w", homeserver.ErrConfig, err)
 	}
 	return c, nil
+}
+
+// override puts the flags that are set over c.
+func (f homeserverFlags) override(c *config.Config) {
+	set := func(flag string, field *string) {
+		if flag != "" {
+			*field = flag
+		}
+	}
+	set(f.serverName, &c.ServerName)
+	set(f.data, &c.DataDir)
+	set(f.listen, &c.Listen.Client)
+	if f.database != "" {
+		c.Database.URL, c.Database.URLFile = f.database, ""
+	}
 }
 
 // provideToken makes a registration token when one is needed and no file is

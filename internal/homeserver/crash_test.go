@@ -28,6 +28,8 @@ import (
 	"github.com/foyer-matrix/foyer/internal/homeserver"
 	"github.com/foyer-matrix/foyer/internal/homeserver/config"
 	"github.com/foyer-matrix/foyer/internal/homeserver/fault"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store/check"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store/storetest"
 )
 
@@ -303,6 +305,7 @@ func killAt(t *testing.T, c *crasher, token, failpoint string, hits int) {
 	died, done := make(chan struct{}), c.done
 	go func() {
 		<-done
+		c.checkClean(t)
 		c.start("", 0)
 		close(died)
 	}()
@@ -332,6 +335,21 @@ func killAt(t *testing.T, c *crasher, token, failpoint string, hits int) {
 		}
 	}
 	c.kill()
+}
+
+// checkClean checks the database as the kill left it.
+func (c *crasher) checkClean(t *testing.T) {
+	o := check.Options{
+		Store:    store.Options{Dir: c.child.Dir, PostgresURL: c.child.PostgresURL, ServerName: storetest.ServerName},
+		MediaDir: filepath.Join(c.child.Dir, "media"), Full: true,
+	}
+	_, err := check.Run(t.Context(), o, func(f check.Finding) error {
+		t.Errorf("after a kill: %s", f)
+		return nil
+	})
+	if err != nil {
+		t.Errorf("check: %v", err)
+	}
 }
 
 // upgrade upgrades a room and checks that the old one leads to the new one

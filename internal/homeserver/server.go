@@ -88,9 +88,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	url, err := databaseURL(s.config.Database)
+	url, err := s.config.Database.PostgresURL()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	server := event.ServerName(s.config.ServerName)
 	generate := strings.HasPrefix(s.config.SigningKeyFile, s.config.DataDir+"/")
@@ -147,18 +147,6 @@ func registrationTokens(r config.Registration) ([]string, error) {
 		return nil, fmt.Errorf("%w: registration.tokenFile: holds no token", ErrConfig)
 	}
 	return tokens, nil
-}
-
-// databaseURL returns the postgres:// URL, or "" for SQLite.
-func databaseURL(d config.Database) (string, error) {
-	if d.URLFile == "" {
-		return d.URL, nil
-	}
-	text, err := os.ReadFile(d.URLFile)
-	if err != nil {
-		return "", fmt.Errorf("%w: database.urlFile: %w", ErrConfig, err)
-	}
-	return strings.TrimSpace(string(text)), nil
 }
 
 // closeAll releases what open opened.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -39,6 +40,18 @@ func Load(path string) (Config, error) {
 	}
 	c.RateLimits = c.RateLimits.WithDefaults()
 	return c, nil
+}
+
+// PostgresURL returns the postgres:// URL, which may be in a file, or "" for SQLite.
+func (d Database) PostgresURL() (string, error) {
+	if d.URLFile == "" {
+		return d.URL, nil
+	}
+	text, err := os.ReadFile(d.URLFile)
+	if err != nil {
+		return "", fmt.Errorf("database.urlFile: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // Complete fills in what follows from other fields.

@@ -26,6 +26,8 @@ var (
 	ErrCorrupt = errors.New("database is damaged")
 	// ErrSchemaTooNew: a newer version of Foyer wrote this database.
 	ErrSchemaTooNew = errors.New("database schema is newer than this program")
+	// ErrSchemaTooOld: the database has to be brought up to date by a start of the server.
+	ErrSchemaTooOld = errors.New("database schema is older than this program; start the server once")
 	// ErrLocked: another process serves from this data directory.
 	ErrLocked = errors.New("data directory is in use by another process")
 	// ErrStorageUnsupported: the data directory is on a file system SQLite cannot be trusted on.

@@ -28,7 +28,7 @@ func openPostgres(_ context.Context, o Options) (*Store, error) {
 	cfg, err := pgx.ParseConfig(o.PostgresURL)
 	if err != nil {
 		// The parser's error may quote the URL, which holds a password.
-		return nil, errors.New("database URL is not a valid postgres:// URL")
+		return nil, errBadURL
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second
@@ -50,6 +50,8 @@ func openPostgres(_ context.Context, o Options) (*Store, error) {
 	s.notify = &notifier{config: cfg, hint: make(chan struct{}, 1), stopped: make(chan struct{})}
 	return s, nil
 }
+
+var errBadURL = errors.New("database URL is not a valid postgres:// URL")
 
 // notifier tells other replicas that the head moved and hears it from them.
 // A hint is never relied on: the tail is read every tailInterval regardless.
