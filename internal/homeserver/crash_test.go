@@ -3,12 +3,9 @@
 package homeserver_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -139,57 +136,10 @@ func (c *crasher) kill() {
 	}
 }
 
-// call makes a request again and again until it is answered, as a client does
-// that does not know whether an earlier one arrived.
+// call makes a request again and again until it is answered.
 func (c *crasher) call(token, method, path string, body, into any) error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := c.try(ctx, token, method, path, encoded, into)
-		var refused *refusal
-		if err == nil || errors.As(err, &refused) && refused.status < http.StatusInternalServerError {
-			return err
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s: %w", method, path, errors.Join(ctx.Err(), err))
-		}
-	}
-}
-
-type refusal struct {
-	status int
-	body   string
-}
-
-func (r *refusal) Error() string { return fmt.Sprintf("%d %s", r.status, r.body) }
-
-func (c *crasher) try(ctx context.Context, token, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.child.Listen+"/_matrix/client/v3"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return &refusal{res.StatusCode, string(answer)}
-	}
-	return json.Unmarshal(answer, into)
+	_, err := insist(c.t, "http://"+c.child.Listen, token, method, path, body, into)
+	return err
 }
 
 // sendAll sends count messages by 8 senders and returns the event ids that

@@ -47,7 +47,7 @@ type keyStore interface {
 	CrossSigningKeysOf(ctx context.Context, users []string) ([]store.CrossSigningKey, error)
 	SignaturesOn(ctx context.Context, users []string, viewer string) ([]store.KeySignature, error)
 	PutSignatures(ctx context.Context, signer string, signatures []store.KeySignature) error
-	ClaimKeys(ctx context.Context, claims []store.Claim) (map[store.Claim]store.OneTimeKey, error)
+	ClaimKeys(ctx context.Context, claims []store.Claim, now int64) (map[store.Claim]store.OneTimeKey, error)
 	CountKeys(ctx context.Context, user, device string) (store.KeyCounts, error)
 	SendToDevice(ctx context.Context, txn store.TxnKey, now int64, messages []store.ToDeviceMessage) error
 	ToDevice(ctx context.Context, user, device string, after, upTo int64, limit int) ([]store.ToDeviceMessage, error)

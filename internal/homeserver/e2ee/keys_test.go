@@ -217,6 +217,32 @@ func TestH65ParallelClaimsGetEachKeyOnceThenTheFallbackKey(t *testing.T) {
 	})
 }
 
+// A client that got no answer repeats an upload, and somebody may have claimed
+// a key of it meanwhile.
+func TestAClaimedKeyDoesNotComeBackWhenItsUploadIsRepeated(t *testing.T) {
+	each(t, func(t *testing.T, s *homeservertest.Server) {
+		alice := encrypt(t, s.Register("alice"))
+		bob := s.Register("bob")
+		upload := object{"one_time_keys": oneTimeKeys("A", 3)}
+		alice.Post(v3+"/keys/upload", upload).OK()
+		var got []string
+		for range 2 {
+			got = append(got, claim(bob, alice.UserID, alice.DeviceID))
+			alice.Post(v3+"/keys/upload", upload).OK()
+		}
+		got = append(got, claim(bob, alice.UserID, alice.DeviceID), claim(bob, alice.UserID, alice.DeviceID))
+		if want := []string{"A000", "A001", "A002", ""}; !slices.Equal(got, want) {
+			t.Errorf("claimed %q, want %q", got, want)
+		}
+		// The keys of an account that begins anew may have the names of the old one's.
+		alice.key = newKey(t, alice.DeviceID)
+		alice.Post(v3+"/keys/upload", object{"device_keys": alice.identity(t), "one_time_keys": object{"signed_curve25519:A000": object{"key": "new"}}}).OK()
+		if got := claim(bob, alice.UserID, alice.DeviceID); got != "A000" {
+			t.Errorf("claimed %q of the new keys", got)
+		}
+	})
+}
+
 func TestOldestKeysGoFirst(t *testing.T) {
 	each(t, func(t *testing.T, s *homeservertest.Server) {
 		alice := encrypt(t, s.Register("alice"))

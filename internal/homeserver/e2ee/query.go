@@ -123,7 +123,7 @@ func (s *Service) Claim(ctx context.Context, wanted map[event.UserID]map[string]
 	})
 	answer := map[string]map[string]map[string]json.RawMessage{}
 	for some := range slices.Chunk(claims, claimsAtOnce) {
-		got, err := s.store.ClaimKeys(ctx, some)
+		got, err := s.store.ClaimKeys(ctx, some, s.now().UnixMilli())
 		if err != nil {
 			return nil, fmt.Errorf("claim one-time keys: %w", err)
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/homeservertest"
 )
@@ -138,6 +140,32 @@ func TestARequestWithManyMessagesIsCarriedOutOnce(t *testing.T) {
 			if events, _ := received(d, ""); len(events) != 1 {
 				t.Errorf("%s received %d messages, want 1", d.DeviceID, len(events))
 			}
+		}
+	})
+}
+
+func TestRequestsAreForgottenAfterADay(t *testing.T) {
+	var ahead atomic.Int64
+	o := homeservertest.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
+	homeservertest.Each(t, o, func(t *testing.T, s *homeservertest.Server) {
+		ahead.Store(0)
+		alice := s.Register("alice")
+		self := object{alice.UserID: object{alice.DeviceID: object{}}}
+		waiting := func() int {
+			events, _ := alice.Get(v3+"/sync").OK().Value("to_device", "events").([]any)
+			return len(events)
+		}
+		send(alice, "1", self).OK()
+		ahead.Store(int64(23 * time.Hour))
+		send(alice, "1", self).OK()
+		if n := waiting(); n != 1 {
+			t.Errorf("%d messages after one was sent twice", n)
+		}
+		ahead.Store(int64(25 * time.Hour))
+		send(alice, "2", self).OK()
+		send(alice, "1", self).OK()
+		if n := waiting(); n != 3 {
+			t.Errorf("%d messages: the first request is still known", n)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // OneTimeKey is a one-time or fallback key of a device.
@@ -30,7 +31,8 @@ const (
 	CASE WHEN fallback_keys.key_id = excluded.key_id AND fallback_keys.key = excluded.key THEN fallback_keys.used ELSE 0 END`
 	useFallback = `UPDATE fallback_keys SET used = 1 WHERE user_id = $1 AND device_id = $2 AND algorithm = $3
 	RETURNING algorithm, key_id, key`
-	unusedFallback = `SELECT algorithm FROM fallback_keys WHERE user_id = $1 AND device_id = $2 AND used = 0 ORDER BY algorithm`
+	selectTheseTxns = `SELECT request FROM txns WHERE user_id = $1 AND device_id = $2 AND request IN `
+	unusedFallback  = `SELECT algorithm FROM fallback_keys WHERE user_id = $1 AND device_id = $2 AND used = 0 ORDER BY algorithm`
 )
 
 var insertOneTimeKey = &Insert{Table: "one_time_keys", Columns: "user_id, device_id, algorithm, key_id, stream_pos, place, key"}
@@ -58,10 +60,42 @@ func (tx *Tx) freshKeys(ctx context.Context, u KeyUpload) ([]OneTimeKey, error) 
 			return nil, fmt.Errorf("%w: one-time key %s:%s with another value", ErrExists, k.Algorithm, k.KeyID)
 		}
 	}
+	if fresh, err = tx.neverClaimed(ctx, u, fresh); err != nil {
+		return nil, err
+	}
 	if len(fresh) > 0 && len(stored)+len(fresh) > u.MaxOneTime {
 		return nil, fmt.Errorf("%w: a device may have %d one-time keys", ErrTooMany, u.MaxOneTime)
 	}
 	return fresh, nil
+}
+
+// claimedKey is how it is remembered for a while that a key was claimed. The
+// upload of a key may be repeated after that, when its answer was lost.
+func claimedKey(user, device string, k OneTimeKey) TxnKey {
+	key := TxnKey{UserID: user, DeviceID: device, Request: k.Algorithm + ":" + k.KeyID + " " + string(k.Key)}
+	return TxnKey{UserID: user, DeviceID: device, Request: "claimed " + string(key.hash())}
+}
+
+// neverClaimed returns those of keys that nobody has got yet.
+func (tx *Tx) neverClaimed(ctx context.Context, u KeyUpload, keys []OneTimeKey) ([]OneTimeKey, error) {
+	claimed := map[string]bool{}
+	for some := range slices.Chunk(keys, maxList) {
+		requests := make([][]byte, len(some))
+		for i, k := range some {
+			requests[i] = []byte(claimedKey(u.UserID, u.DeviceID, k).Request)
+		}
+		args := listArgs([]any{u.UserID, []byte(u.DeviceID)}, requests)
+		found, err := queryAll(ctx, tx, scanBytes, selectTheseTxns+list(3, len(some)), args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, request := range found {
+			claimed[string(request)] = true
+		}
+	}
+	return slices.DeleteFunc(keys, func(k OneTimeKey) bool {
+		return claimed[claimedKey(u.UserID, u.DeviceID, k).Request]
+	}), nil
 }
 
 func (tx *Tx) addOneTimeKeys(u KeyUpload, fresh []OneTimeKey) {
@@ -86,13 +120,14 @@ func scanKey(row scanner) (OneTimeKey, error) {
 // ClaimKeys takes one key for each claim: the oldest one-time key, which
 // nobody gets again, else the fallback key. A claim that nothing is left for
 // is absent from the answer. Claims that come in the same order everywhere
-// cannot wait for each other in a circle.
-func (s *Store) ClaimKeys(ctx context.Context, claims []Claim) (map[Claim]OneTimeKey, error) {
+// cannot wait for each other in a circle. now is in milliseconds since 1970.
+func (s *Store) ClaimKeys(ctx context.Context, claims []Claim, now int64) (map[Claim]OneTimeKey, error) {
 	var got map[Claim]OneTimeKey
 	err := s.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		got = make(map[Claim]OneTimeKey, len(claims))
+		s.forgetTxns(tx, now)
 		for _, c := range claims {
-			k, err := tx.claim(ctx, c)
+			k, err := tx.claim(ctx, c, now)
 			if errors.Is(err, ErrNotFound) {
 				continue
 			}
@@ -110,11 +145,14 @@ func (s *Store) ClaimKeys(ctx context.Context, claims []Claim) (map[Claim]OneTim
 // claim takes one key. Another replica may take the oldest one while our
 // statement waits for it, and then ours finds nothing; so nothing found means
 // none left only if none is there.
-func (tx *Tx) claim(ctx context.Context, c Claim) (OneTimeKey, error) {
+func (tx *Tx) claim(ctx context.Context, c Claim, now int64) (OneTimeKey, error) {
 	args := []any{c.UserID, []byte(c.DeviceID), []byte(c.Algorithm)}
 	for {
 		k, err := queryOne(ctx, tx, scanKey, takeOldestKey, args...)
-		tx.wrote = tx.wrote || err == nil
+		if err == nil {
+			tx.wrote = true
+			_, err = tx.ClaimTxn(ctx, claimedKey(c.UserID, c.DeviceID, k), now)
+		}
 		if !errors.Is(err, ErrNotFound) {
 			return k, err
 		}

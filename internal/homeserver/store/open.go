@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -47,6 +48,8 @@ type Store struct {
 	tailMu     sync.Mutex
 	countersMu sync.Mutex
 	counters   map[string]*idCounter
+	// forgotTxns is when old requests were last forgotten; see txns.go.
+	forgotTxns atomic.Int64
 	// stateKeys interns state keys; see statekeys.go.
 	stateKeys *stateKeyCache
 }

@@ -32,6 +32,7 @@ func (s *Store) SendToDevice(ctx context.Context, txn TxnKey, now int64, message
 		if err != nil {
 			return err
 		}
+		s.forgetTxns(tx, now)
 		fresh, err := tx.ClaimTxn(ctx, txn, now)
 		if err != nil || !fresh {
 			return err

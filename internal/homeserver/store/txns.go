@@ -30,7 +30,9 @@ func (k TxnKey) hash() []byte {
 const (
 	claimTxn = `INSERT INTO txns (user_id, device_id, request, created_ts) VALUES ($1, $2, $3, $4)
 	ON CONFLICT (user_id, device_id, request) DO NOTHING`
-	deleteTxns       = `DELETE FROM txns WHERE created_ts < $1`
+	// As many as do not hold up the writer.
+	deleteTxns = `DELETE FROM txns WHERE created_ts < $1 AND created_ts <=
+	(SELECT MAX(created_ts) FROM (SELECT created_ts FROM txns ORDER BY created_ts LIMIT 10000) oldest)`
 	selectEventByTxn = `SELECT event_id, stream_pos FROM events WHERE txn = $1`
 )
 
@@ -42,13 +44,20 @@ func (tx *Tx) ClaimTxn(ctx context.Context, key TxnKey, now int64) (fresh bool, 
 	return n > 0, err
 }
 
-// DeleteTxnsBefore forgets requests that were claimed before a time, in
-// milliseconds since 1970.
-func (s *Store) DeleteTxnsBefore(ctx context.Context, before int64) error {
-	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
-		tx.Later(deleteTxns, before)
-		return nil
-	})
+// txnLife is for how long a request is known that was carried out, and
+// forgetInterval how often those that are older are looked for, in milliseconds.
+const (
+	txnLife        = 24 * 60 * 60 * 1000
+	forgetInterval = 60 * 1000
+)
+
+// forgetTxns forgets, now and then, requests that nobody repeats any more: as
+// part of a transaction that claims another, so that an idle server stays idle.
+func (s *Store) forgetTxns(tx *Tx, now int64) {
+	last := s.forgotTxns.Load()
+	if now-last >= forgetInterval && s.forgotTxns.CompareAndSwap(last, now) {
+		tx.Later(deleteTxns, now-txnLife)
+	}
 }
 
 // TxnEvent returns the id and the position of the event that the request sent, or ErrNotFound.
