@@ -20,8 +20,8 @@ type Access struct {
 	User event.UserID
 	// Joined: the user is in the room now.
 	Joined bool
-	// UpTo is the position at which the user left; the largest int64 if they
-	// may follow the room.
+	// UpTo is the position at which the user left, or of what became of their
+	// membership since; the largest int64 if they may follow the room.
 	UpTo int64
 	// left is the event that ended the membership of a user who left.
 	left *StoredEvent
@@ -62,7 +62,7 @@ func (s *Service) Access(ctx context.Context, user event.UserID, room event.Room
 	if a.left == nil {
 		return nil, errNotInRoom()
 	}
-	a.UpTo = a.left.StreamPos
+	a.UpTo = max(a.left.StreamPos, m.StreamPos)
 	return a, nil
 }
 
@@ -89,7 +89,7 @@ func (s *Service) State(ctx context.Context, a *Access) (*StateView, error) {
 // StateAtPosition returns the state after the last event up to the position
 // pos, as far as a may read.
 func (s *Service) StateAtPosition(ctx context.Context, a *Access, pos int64) (*StateView, error) {
-	if pos >= a.UpTo {
+	if a.left != nil && pos >= a.left.StreamPos {
 		return s.State(ctx, a)
 	}
 	last, err := s.Timeline(ctx, TimelineQuery{RoomNID: a.NID, From: math.MinInt64, To: pos, Limit: 1, Backwards: true})
@@ -103,18 +103,19 @@ func (s *Service) StateAtPosition(ctx context.Context, a *Access, pos int64) (*S
 }
 
 // VisibleEvent returns an event of the room with the user's membership at it.
+// Whoever may not read the room at all sees none.
 //
 // Errors that clients see: M_NOT_FOUND, the same whether the event is hidden,
 // in another room or nowhere.
 func (s *Service) VisibleEvent(ctx context.Context, user event.UserID, room event.RoomID, id event.EventID) (*StoredEvent, string, error) {
-	info, err := s.RoomByID(ctx, room)
+	a, err := s.Access(ctx, user, room)
 	if err == nil {
 		var ev *StoredEvent
-		if ev, err = s.EventByID(ctx, info, id); err == nil {
+		if ev, err = s.EventByID(ctx, a.Info, id); err == nil {
 			return s.lookAt(ctx, user, ev)
 		}
 	}
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || matrixerr.Is(err, matrixerr.CodeForbidden) {
 		err = errEventNotFound()
 	}
 	return nil, "", err

@@ -69,6 +69,9 @@ func (s *Service) Context(ctx context.Context, user event.UserID, q ContextQuery
 		last = forth.Events[n-1]
 		around.End = last.StreamPos
 	}
+	if a.left != nil && last.StreamPos > a.left.StreamPos {
+		last = a.left // of what came later only their own membership is shown
+	}
 	around.State, err = s.StateAfter(ctx, last)
 	return around, err
 }

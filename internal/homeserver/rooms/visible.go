@@ -71,6 +71,8 @@ type reader struct {
 	roomNID     int64
 	haveRoom    bool
 	joinedUntil int64
+	// open: the room is world-readable now.
+	open bool
 }
 
 // viewpoint is how one event looks to the reader.
@@ -92,7 +94,7 @@ func (r *reader) view(ctx context.Context, ev *StoredEvent) (viewpoint, error) {
 	switch {
 	case ev.IsState(memberKey(r.user)) && r.user != "":
 		// Their own membership is known to them: /sync told them.
-		p.membership, p.visible = ev.Membership(), r.joinedUntil != forgotten
+		p.membership, p.visible = ev.Membership(), p.visible || r.joinedUntil != forgotten
 	case ev.IsState(event.StateKey{Type: typeHistoryVisibility}):
 		// A change of visibility is seen by whoever sees one of both sides.
 		p.visible = p.visible || r.allows(historyVisibility(ev.Event), r.membership, ev.StreamPos)
@@ -100,20 +102,17 @@ func (r *reader) view(ctx context.Context, ev *StoredEvent) (viewpoint, error) {
 	return p, nil
 }
 
+// allows reports whether the reader may see what happened at pos. What came
+// after they last left is hidden, except what was world-readable then while
+// the room is so now: otherwise they cannot read the room at that place at all.
 func (r *reader) allows(visibility, membership string, pos int64) bool {
 	switch {
-	case visibility == worldReadable:
+	case pos > r.joinedUntil:
+		return visibility == worldReadable && r.open
+	case membership == Join, visibility == worldReadable, visibility == visibilityShared:
 		return true
-	case r.joinedUntil == forgotten:
-		return false
-	case membership == Join:
-		return true
-	case visibility == visibilityShared:
-		return pos <= r.joinedUntil
-	case visibility == visibilityInvited:
-		return membership == Invite
 	default:
-		return false
+		return visibility == visibilityInvited && membership == Invite
 	}
 }
 
@@ -175,15 +174,18 @@ func (r *reader) enterRoom(ctx context.Context, roomNID int64) error {
 	if r.haveRoom && r.roomNID == roomNID {
 		return nil
 	}
-	r.roomNID, r.haveRoom, r.joinedUntil = roomNID, true, neverJoined
-	if r.user == "" {
-		return nil
+	r.roomNID, r.haveRoom, r.joinedUntil, r.open = roomNID, true, neverJoined, false
+	if r.user != "" {
+		m, ok, err := r.service.MembershipIn(ctx, r.user, roomNID)
+		if err == nil && ok {
+			r.joinedUntil, err = r.service.joinedUntil(ctx, m)
+		}
+		if err != nil || r.joinedUntil == stillJoined {
+			return err
+		}
 	}
-	m, ok, err := r.service.MembershipIn(ctx, r.user, roomNID)
-	if err != nil || !ok {
-		return err
-	}
-	r.joinedUntil, err = r.service.joinedUntil(ctx, m)
+	var err error
+	r.open, err = r.service.isWorldReadable(ctx, roomNID)
 	return err
 }
 
@@ -234,7 +236,7 @@ func (r *reader) hidePrevious(ctx context.Context, ev *StoredEvent) (*StoredEven
 	if err != nil {
 		return nil, err
 	}
-	other := &reader{service: r.service, user: r.user, roomNID: r.roomNID, haveRoom: true, joinedUntil: r.joinedUntil}
+	other := &reader{service: r.service, user: r.user, roomNID: r.roomNID, haveRoom: true, joinedUntil: r.joinedUntil, open: r.open}
 	p, err := other.view(ctx, before)
 	if err != nil || p.visible {
 		return ev, err
