@@ -28,6 +28,8 @@ type cluster struct {
 	// attr runs a command as the owner of the cluster; nil: as ourselves.
 	attr *syscall.SysProcAttr
 	bin  string
+	// setting is an option of the server.
+	setting string
 	// hold is the end of a pipe whose closing, by the kernel, stops the cluster.
 	hold *os.File
 }
@@ -102,6 +104,47 @@ func (c *cluster) url(database string) *url.URL {
 	return &url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: q.Encode()}
 }
 
+// Cluster is a Postgres of one test's own, which it may stop and start.
+type Cluster struct {
+	// URL is that of its database postgres.
+	URL string
+
+	t testing.TB
+	*cluster
+}
+
+// NewCluster starts a cluster of the test's own.
+func NewCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c, err := startCluster("-c fsync=off")
+	if err != nil {
+		t.Fatalf("start Postgres: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := c.hold.Close(); err != nil { // the reaper removes it
+			t.Errorf("stop Postgres: %v", err)
+		}
+	})
+	return &Cluster{URL: c.url("postgres").String(), t: t, cluster: c}
+}
+
+// Stop stops the cluster as a crash does.
+func (c *Cluster) Stop() {
+	c.t.Helper()
+	stop := c.command("pg_ctl", "stop", "--silent", "--mode=immediate", "--pgdata="+filepath.Join(c.dir, "data"))
+	if out, err := stop.CombinedOutput(); err != nil {
+		c.t.Fatalf("stop Postgres: %v: %s", err, out)
+	}
+}
+
+// Start starts the cluster again.
+func (c *Cluster) Start() {
+	c.t.Helper()
+	if err := c.start(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // startCluster makes a cluster in a temporary directory. It listens on a Unix
 // socket only. Its server is a child of a shell that stops it as soon as this
 // process is gone, however it ends.
@@ -114,7 +157,7 @@ func startCluster(setting string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir, bin: bin}
+	c := &cluster{dir: dir, bin: bin, setting: setting}
 	if err := c.own(); err != nil {
 		return nil, err
 	}
@@ -124,12 +167,21 @@ func startCluster(setting string) (*cluster, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	options := "-c listen_addresses='' -c unix_socket_directories='" + dir + "' " + setting + " -c max_connections=400 -c shared_buffers=32MB"
-	start := c.command("pg_ctl", "start", "--wait", "--silent", "--pgdata="+data, "--log="+filepath.Join(dir, "log"), "--options="+options)
-	if out, err := start.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("pg_ctl start: %w: %s", err, out)
+	if err := c.start(); err != nil {
+		return nil, err
 	}
 	return c, c.stopAfterUs(data)
+}
+
+// start starts the server of the cluster.
+func (c *cluster) start() error {
+	data := filepath.Join(c.dir, "data")
+	options := "-c listen_addresses='' -c unix_socket_directories='" + c.dir + "' " + c.setting + " -c max_connections=400 -c shared_buffers=32MB"
+	start := c.command("pg_ctl", "start", "--wait", "--silent", "--pgdata="+data, "--log="+filepath.Join(c.dir, "log"), "--options="+options)
+	if out, err := start.CombinedOutput(); err != nil {
+		return fmt.Errorf("pg_ctl start: %w: %s", err, out)
+	}
+	return nil
 }
 
 // stopAfterUs leaves a shell behind that waits for the end of its standard
