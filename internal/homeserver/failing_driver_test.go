@@ -74,6 +74,7 @@ func TestAnyStatementOfAMixedLoadMayFail(t *testing.T) {
 					if seen < 300 {
 						t.Errorf("the load has %d statements only", seen)
 					}
+					t.Logf("%d statements, every %d. failed with: %v", seen, stride, failure)
 					break
 				}
 			}

@@ -19,8 +19,6 @@ import (
 // insist makes a request again and again until it is answered, as a client
 // does that does not know whether an earlier one arrived. It returns how many
 // attempts had no answer, or one that says that the server failed.
-//
-//nolint:revive // a request is that much
 func insist(t testing.TB, server, token, method, path string, body, into any) (failed int, err error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {

@@ -28,7 +28,7 @@ func TestKilledAtRandomNothingAcknowledgedIsLostOrDoubled(t *testing.T) {
 			c := newCrasher(t, postgresURL)
 			c.start("", 0)
 			m := newMixed(t, "http://"+c.child.Listen)
-			random := rand.New(rand.NewPCG(uint64(seed), 0)) //nolint:gosec // repeatable on purpose
+			random := rand.New(rand.NewPCG(uint64(seed), 0))
 			for i := range kills {
 				killRound(t, c, m, fmt.Sprintf("round %d", i), random)
 				if t.Failed() {

@@ -63,7 +63,7 @@ func TestEveryEndpointShowsWhatTheModelSays(t *testing.T) {
 			w.viewers = append(w.viewers, s.Register(fmt.Sprintf("viewer%d", i)))
 		}
 		for i := range rooms {
-			w.random = rand.New(rand.NewPCG(uint64(seed), uint64(i))) //nolint:gosec // repeatable on purpose
+			w.random = rand.New(rand.NewPCG(uint64(seed), uint64(i)))
 			w.live()
 			if t.Failed() {
 				t.Fatalf("in room %d", i)

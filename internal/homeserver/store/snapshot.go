@@ -63,7 +63,7 @@ func snapshotPostgres(o Options) (s *Snapshot, begin string, err error) {
 		return nil, "", errBadURL
 	}
 	cfg.RuntimeParams["application_name"] = "foyer check"
-	return &Snapshot{db: stdlib.OpenDB(*cfg), dialect: postgresDialect}, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil
+	return &Snapshot{db: stdlib.OpenDB(*cfg), dialect: postgresDialect}, "BEGIN READ ONLY, ISOLATION LEVEL REPEATABLE READ", nil
 }
 
 // enter takes the snapshot and makes sure that it can be understood.

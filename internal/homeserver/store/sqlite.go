@@ -7,9 +7,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	sqlitelib "modernc.org/sqlite"
 )
@@ -27,7 +29,7 @@ func (c *fileConnector) Connect(context.Context) (driver.Conn, error) { return c
 func (c *fileConnector) Driver() driver.Driver                        { return c.driver }
 
 // openSQLite opens Dir/foyer.db, which this process then has to itself.
-func openSQLite(_ context.Context, o Options) (*Store, error) {
+func openSQLite(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
@@ -43,6 +45,7 @@ func openSQLite(_ context.Context, o Options) (*Store, error) {
 		synchronous = "FULL"
 	}
 	path := filepath.Join(o.Dir, "foyer.db")
+	crashed := wasKilled(path)
 	drv := &sqlitelib.Driver{}
 	open := func(pragmas ...string) *sql.DB {
 		q := url.Values{"_pragma": append(pragmas, "busy_timeout(10000)", "synchronous("+synchronous+")")}
@@ -60,5 +63,41 @@ func openSQLite(_ context.Context, o Options) (*Store, error) {
 	readDB.SetMaxIdleConns(sqliteReaders)
 	s := newStore(sqliteDialect, readDB, writeDB)
 	s.unlock = unlock
+	if crashed {
+		if err := s.quickCheck(ctx); err != nil {
+			return nil, fmt.Errorf("%w%s", err, closing(s.Close()))
+		}
+	}
 	return s, nil
+}
+
+// wasKilled reports whether the last process that had the database open did
+// not close it: closing removes the write-ahead log.
+func wasKilled(path string) bool {
+	info, err := os.Stat(path + "-wal")
+	return err == nil && info.Size() > 0
+}
+
+// quickCheckTime bounds what a start after a crash costs: a large database is
+// looked at as far as one comes.
+const quickCheckTime = 5 * time.Second
+
+// quickCheck looks at the structure of the file, not at what its indexes say.
+//
+// Errors: ErrCorrupt.
+func (s *Store) quickCheck(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, quickCheckTime)
+	defer cancel()
+	found, err := queryAll(limited, s, scanString, `PRAGMA quick_check(1)`)
+	if limited.Err() != nil {
+		slog.InfoContext(ctx, "the database is large; it was checked in part after a crash")
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if len(found) != 1 || found[0] != "ok" {
+		return fmt.Errorf("%w: %q; restore a backup", ErrCorrupt, found)
+	}
+	return nil
 }

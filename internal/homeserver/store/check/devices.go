@@ -16,13 +16,17 @@ var ofUsers = []string{"account_data", "cross_signing_keys", "deactivations", "d
 var deviceInvariants = []invariant{
 	{"a one-time key is there twice", `SELECT user_id, device_id, stream_pos AS position, place FROM one_time_keys
 		GROUP BY user_id, device_id, stream_pos, place HAVING COUNT(*) > 1`, doSignIn},
-	{"a key backup has another number of keys than it says", `SELECT b.user_id, b.version, b.key_count, COALESCE(k.n, 0) AS counted
+	{
+		"a key backup has another number of keys than it says", `SELECT b.user_id, b.version, b.key_count, COALESCE(k.n, 0) AS counted
 		FROM key_backups b LEFT JOIN (SELECT user_id, version, COUNT(*) AS n FROM backup_keys GROUP BY user_id, version) k
 		ON k.user_id = b.user_id AND k.version = b.version WHERE b.key_count <> COALESCE(k.n, 0)`,
-		"have its owner make a new key backup"},
-	{"a key is in no key backup", `SELECT k.user_id, k.version, k.room_id, k.session_id FROM backup_keys k
+		"have its owner make a new key backup",
+	},
+	{
+		"a key is in no key backup", `SELECT k.user_id, k.version, k.room_id, k.session_id FROM backup_keys k
 		WHERE NOT EXISTS (SELECT 1 FROM key_backups b WHERE b.user_id = k.user_id AND b.version = k.version)`,
-		"have its owner make a new key backup"},
+		"have its owner make a new key backup",
+	},
 }
 
 // devices checks that what belongs to a device or account has one.
