@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options, report func(Finding) error) (Counts, er
 
 func (c *checker) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		c.file, c.stream, c.events, c.states, c.rooms, c.memberships, c.devices, c.media,
+		c.file, c.stream, c.events, c.states, c.rooms, c.memberships, c.relations, c.devices, c.media,
 	} {
 		if err := step(ctx); err != nil {
 			return err

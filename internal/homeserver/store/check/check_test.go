@@ -56,6 +56,12 @@ func live(t *testing.T, s *homeservertest.Server) *lived {
 	}
 	alice.Put(in+"/redact/"+url.PathEscape(event)+"/r", object{}).OK()
 	said := bob.Put(in+"/send/m.room.message/last", object{"body": "last", "msgtype": "m.text"}).OK().String("event_id")
+	for i, relation := range []object{
+		{"rel_type": "m.thread", "event_id": said}, {"rel_type": "m.thread", "event_id": said}, {"rel_type": "m.reference", "event_id": said},
+	} {
+		content := object{"body": "related", "msgtype": "m.text", "m.relates_to": relation}
+		bob.Put(in+fmt.Sprintf("/send/m.room.message/related%d", i), content).OK()
+	}
 	alice.Post(in+"/receipt/m.read/"+url.PathEscape(said), object{}).OK()
 	alice.Put(v3+"/user/{user}/account_data/test.data", object{"a": 1}).OK()
 	alice.Put(v3+"/sendToDevice/test.message/1", object{"messages": object{bob.UserID: object{bob.DeviceID: object{"a": 1}}}}).OK()
@@ -195,6 +201,10 @@ var damages = []struct {
 	{"a membership is not in the room's state", "memberships", `UPDATE memberships SET event_nid = 99999 WHERE user_id = '@bob:test.example'`, "user_id=@bob:test.example"},
 	{"a membership is not what its event says", "memberships", `UPDATE memberships SET membership = 'ban' WHERE user_id = '@bob:test.example'`, "membership=ban"},
 	{"the number of a room's members is wrong", "rooms", `UPDATE rooms SET joined = joined + 1`, "counted="},
+	{"a relation is not that of its event", "relations", `UPDATE relations SET sender = '@mallory:test.example'`, "event_id=$"},
+	{"a thread has another number of events than it says", "threads", `UPDATE threads SET n = 7`, "counted=2"},
+	{"the last event of a thread is another one", "threads", `UPDATE threads SET last_pos = last_pos - 1`, "root_id=$"},
+	{"an event in a thread is not counted", "threads", `DELETE FROM threads`, "relates_to=$"},
 	{"a one-time key is there twice", "one_time_keys", `UPDATE one_time_keys SET place = 0`, "place=0"},
 	{"a key backup has another number of keys than it says", "key_backups", `UPDATE key_backups SET key_count = 7`, "key_count=7"},
 	{"a key is in no key backup", "backup_keys", `UPDATE backup_keys SET version = 99`, "version=99"},

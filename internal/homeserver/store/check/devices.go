@@ -8,10 +8,12 @@ import (
 )
 
 // ofDevices are the tables whose rows belong to a device.
-var ofDevices = []string{"access_tokens", "device_keys", "fallback_keys", "one_time_keys", "to_device"}
+var ofDevices = []string{"access_tokens", "device_keys", "fallback_keys", "one_time_keys", "refresh_tokens", "to_device"}
 
 // ofUsers are the tables whose rows belong to an account.
-var ofUsers = []string{"account_data", "cross_signing_keys", "deactivations", "devices", "filters", "key_backups", "media", "profiles"}
+var ofUsers = []string{
+	"account_data", "cross_signing_keys", "deactivations", "devices", "filters", "key_backups", "login_tokens", "media", "profiles",
+}
 
 var deviceInvariants = []invariant{
 	{"a one-time key is there twice", `SELECT user_id, device_id, stream_pos AS position, place FROM one_time_keys

@@ -18,6 +18,7 @@ var positioned = []struct {
 	{"events", 1},
 	{"memberships", 1},
 	{"state_deltas", 1},
+	{"relations", 1},
 	{"receipts", 2},
 	{"account_data", 3},
 	{"to_device", 4},
