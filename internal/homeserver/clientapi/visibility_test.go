@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type watched struct {
 	// tokens are what /sync gave the admin, with how many events there were then.
 	tokens []syncedAt
 	events []clientEvent
+	// first is the message that all others are in the thread of.
+	first string
 }
 
 type syncedAt struct {
@@ -75,7 +78,7 @@ func TestEveryEndpointShowsWhatTheModelSays(t *testing.T) {
 // live makes a room and lets things happen in it, and looks three times.
 func (w *watched) live() {
 	w.room = createRoom(w.admin, object{"preset": "public_chat"})
-	w.forgot, w.tokens = map[string]int{}, nil
+	w.forgot, w.tokens, w.first = map[string]int{}, nil, ""
 	for range 3 {
 		for i := range 20 {
 			w.step(i)
@@ -105,11 +108,23 @@ func (w *watched) step(i int) {
 		visibility := []string{"world_readable", "shared", "invited", "joined"}[w.random.IntN(4)]
 		w.admin.Put(in(w.room, "state", "m.room.history_visibility", ""), object{"history_visibility": visibility}).OK()
 	default:
-		say(w.admin, w.room, fmt.Sprintf("%d %d", len(w.tokens), i), "something")
+		w.talk(fmt.Sprintf("%d %d", len(w.tokens), i))
 	}
 	if w.random.IntN(6) == 0 {
 		token := w.admin.Get("/_matrix/client/v3/sync?timeout=0").OK().String("next_batch")
 		w.tokens = append(w.tokens, syncedAt{token, len(w.history(w.admin, "f", 100))})
+	}
+}
+
+// talk says something about what was said first.
+func (w *watched) talk(txn string) {
+	content := object{"msgtype": "m.text", "body": txn}
+	if w.first != "" {
+		content["m.relates_to"] = object{"rel_type": "m.thread", "event_id": w.first}
+	}
+	id := w.admin.Put(in(w.room, "send", "m.room.message", txn), content).OK().String("event_id")
+	if w.first == "" {
+		w.first = id
 	}
 }
 
@@ -161,6 +176,7 @@ func (w *watched) look() {
 		w.contexts(viewer, want)
 		w.syncs(viewer, m, want)
 		w.states(viewer, m)
+		w.thread(viewer, want)
 	}
 }
 
@@ -238,6 +254,35 @@ func (w *watched) contexts(viewer *homeservertest.Client, want []string) {
 		if len(got) < min(len(want), 50) {
 			w.t.Errorf("%s: /context shows %d of %d events", viewer.UserID, len(got), len(want))
 		}
+	}
+}
+
+// thread compares what of the thread is shown, and whether it is listed.
+func (w *watched) thread(viewer *homeservertest.Client, want []string) {
+	if w.first == "" {
+		return
+	}
+	room := strings.Replace(in(w.room), "/v3/", "/v1/", 1)
+	r := viewer.Get(room + "/relations/" + url.PathEscape(w.first) + "/m.thread?limit=100&dir=f")
+	isSeen := slices.Contains(want, w.first)
+	if !isSeen {
+		r.Refused(404, "M_NOT_FOUND")
+	} else {
+		var answer struct{ Chunk []clientEvent }
+		r.OK().JSON(&answer)
+		related := slices.DeleteFunc(slices.Clone(want), func(id string) bool {
+			i := slices.IndexFunc(w.events, func(ev clientEvent) bool { return ev.EventID == id })
+			return w.events[i].Type != "m.room.message" || id == w.first
+		})
+		w.differs(viewer, "/relations", related, idsOf(answer.Chunk))
+	}
+	if r = viewer.Get(room + "/threads"); r.Status == 403 {
+		return
+	}
+	var threads struct{ Chunk []clientEvent }
+	r.OK().JSON(&threads)
+	if len(threads.Chunk) > 0 && !isSeen {
+		w.t.Errorf("%s: /threads shows a thread whose first event is hidden", viewer.UserID)
 	}
 }
 
