@@ -59,8 +59,8 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 	p := push.New(push.Options{Store: s.store, Rooms: r, Outbound: out, Log: s.log, Now: s.options.Now})
 	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Push: p, Now: s.options.Now})
 	m, err := media.New(media.Options{
-		Store: s.store, Dir: s.config.Media.Dir, ServerName: server,
-		MaxUploadBytes: s.config.Media.MaxUploadBytes, Now: s.options.Now,
+		Store: s.store, Changes: s.store.Log(), Dir: s.config.Media.Dir, ServerName: server,
+		MaxUserBytes: s.config.Media.MaxUserBytes, Log: s.log, Now: s.options.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -71,11 +71,11 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Push: p, Stream: str,
 		}),
 		background: []func(context.Context) error{
-			a.Run, str.Run, p.Run,
+			a.Run, str.Run, p.Run, m.Run,
 			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run,
 		},
 		admin: adminapi.New(a),
-		drain: str.Drain,
+		drain: func() { str.Drain(); m.Drain() },
 	}, nil
 }
 

@@ -21,6 +21,8 @@ import (
 func (a *API) mediaRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		{Method: "POST", Path: "/_matrix/media/v3/upload", Auth: httpapi.User, Limit: httpapi.LimitMedia, MaxBody: a.config.Media.MaxUploadBytes, Timeout: -1, Handler: a.upload},
+		{Method: "POST", Path: "/_matrix/media/v1/create", Auth: httpapi.User, Limit: httpapi.LimitMedia, Handler: httpapi.JSON(a.announceUpload)},
+		{Method: "PUT", Path: "/_matrix/media/v3/upload/{serverName}/{mediaId}", Auth: httpapi.User, Limit: httpapi.LimitMedia, MaxBody: a.config.Media.MaxUploadBytes, Timeout: -1, Handler: a.uploadTo},
 		{Method: "GET", Path: "/_matrix/media/v3/config", Auth: httpapi.User, Handler: httpapi.JSON(a.mediaConfig)},
 		{Method: "GET", Path: "/_matrix/media/v3/download/{serverName}/{mediaId}", Auth: httpapi.Public, Handler: noFrozenMedia},
 		{Method: "GET", Path: "/_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}", Auth: httpapi.Public, Handler: noFrozenMedia},
@@ -44,6 +46,33 @@ type uploadResponse struct {
 // POST /_matrix/media/v3/upload
 // https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav3upload
 func (a *API) upload(w http.ResponseWriter, r *httpapi.Request) error {
+	var uri string
+	err := receive(w, r, func(u media.Upload) (err error) {
+		uri, err = a.media.Upload(r.Context(), u)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, &uploadResponse{uri})
+}
+
+// uploadTo stores a file under an id that was given out before.
+//
+// PUT /_matrix/media/v3/upload/{serverName}/{mediaId}
+// https://spec.matrix.org/v1.19/client-server-api/#put_matrixmediav3uploadservernamemediaid
+func (a *API) uploadTo(w http.ResponseWriter, r *httpapi.Request) error {
+	err := receive(w, r, func(u media.Upload) error {
+		return a.media.UploadTo(r.Context(), event.ServerName(r.Param("serverName")), r.Param("mediaId"), u)
+	})
+	if err != nil {
+		return err
+	}
+	return httpapi.WriteJSON(w, http.StatusOK, httpapi.Empty{})
+}
+
+// receive hands the file in a request to store.
+func receive(w http.ResponseWriter, r *httpapi.Request, store func(media.Upload) error) error {
 	limit := r.Route.MaxBody
 	tooLarge := matrixerr.TooLarge("an upload may have at most " + strconv.FormatInt(limit, 10) + " bytes")
 	if r.ContentLength > limit {
@@ -51,21 +80,40 @@ func (a *API) upload(w http.ResponseWriter, r *httpapi.Request) error {
 		return tooLarge
 	}
 	body := &progress{Reader: http.MaxBytesReader(w, r.Body, limit), control: http.NewResponseController(w)}
-	uri, err := a.media.Upload(r.Context(), media.Upload{
-		User: r.Caller.UserID, Content: body,
+	err := store(media.Upload{
+		User: r.Caller.UserID, Content: body, Size: r.ContentLength,
 		ContentType: r.Header.Get("Content-Type"), FileName: r.URL.Query().Get("filename"),
 	})
 	_ = body.control.SetReadDeadline(time.Time{}) // it would end the request, not just the body
+	if err != nil {
+		w.Header().Set("Connection", "close") // the rest of the body is not wanted
+	}
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
 		return tooLarge
 	case err != nil && body.failed:
 		return matrixerr.BadRequest(matrixerr.CodeUnknown, "the upload broke off")
-	case err != nil:
-		return err
 	}
-	return httpapi.WriteJSON(w, http.StatusOK, &uploadResponse{uri})
+	return err
+}
+
+type announceUploadResponse struct {
+	ContentURI string `json:"content_uri"`
+	// UnusedExpiresAt is in milliseconds since 1970.
+	UnusedExpiresAt int64 `json:"unused_expires_at"`
+}
+
+// announceUpload gives out the URI of a file that is still to be uploaded.
+//
+// POST /_matrix/media/v1/create
+// https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav1create
+func (a *API) announceUpload(ctx context.Context, caller httpapi.Caller, _ *httpapi.Empty) (*announceUploadResponse, error) {
+	uri, expires, err := a.media.Announce(ctx, caller.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return &announceUploadResponse{uri, expires.UnixMilli()}, nil
 }
 
 // progress gives a client that keeps sending all the time it needs.
@@ -99,14 +147,39 @@ func (a *API) mediaConfig(context.Context, httpapi.Caller, *httpapi.Empty) (*med
 // GET /_matrix/client/v1/media/download/{serverName}/{mediaId}
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid
 func (a *API) download(w http.ResponseWriter, r *httpapi.Request) error {
-	m, f, err := a.media.Open(r.Context(), event.ServerName(r.Param("serverName")), r.Param("mediaId"))
+	wanted, err := wantedMedia(r)
+	if err != nil {
+		return err
+	}
+	m, f, err := a.media.Open(r.Context(), wanted)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	if err := r.StillAllowed(r.Context()); err != nil { // it may have waited
+		return err
+	}
 	media.SetHeaders(w.Header(), m, r.Param("fileName"))
 	http.ServeContent(&slowWriter{w, http.NewResponseController(w)}, r.Request, "", time.Time{}, f)
 	return nil
+}
+
+// defaultWait is how long a download waits for an upload where the client does not say.
+const defaultWait = 20 * time.Second
+
+// wantedMedia reads which file a request asks for and how long it waits for it.
+func wantedMedia(r *httpapi.Request) (media.Wanted, error) {
+	w := media.Wanted{Server: event.ServerName(r.Param("serverName")), ID: r.Param("mediaId"), Wait: defaultWait}
+	text := r.URL.Query().Get("timeout_ms")
+	if text == "" {
+		return w, nil
+	}
+	ms, err := strconv.ParseUint(text, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return w, matrixerr.InvalidParam("timeout_ms is a number of milliseconds")
+	}
+	w.Wait = time.Duration(min(ms, uint64(media.MaxWait.Milliseconds()))) * time.Millisecond
+	return w, nil
 }
 
 // thumbnail returns a small version of an uploaded image.
@@ -127,14 +200,20 @@ func (a *API) thumbnail(w http.ResponseWriter, r *httpapi.Request) error {
 	if method != "" && method != "crop" && method != "scale" {
 		return matrixerr.BadRequest(matrixerr.CodeUnknown, "method is crop or scale")
 	}
+	wanted, err := wantedMedia(r)
+	if err != nil {
+		return err
+	}
 	m, f, err := a.media.Thumbnail(r.Context(), media.ThumbnailRequest{
-		Server: event.ServerName(r.Param("serverName")), ID: r.Param("mediaId"),
-		Width: width, Height: height, Crop: method == "crop",
+		Wanted: wanted, Width: width, Height: height, Crop: method == "crop",
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	if err := r.StillAllowed(r.Context()); err != nil { // it may have waited
+		return err
+	}
 	media.SetHeaders(w.Header(), m, "")
 	w.Header().Del("ETag") // it names the original
 	http.ServeContent(w, r.Request, "", time.Time{}, f)

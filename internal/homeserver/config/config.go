@@ -131,6 +131,9 @@ type Outbound struct {
 type Media struct {
 	// MaxUploadBytes is the largest upload in bytes. Default 104857600 (100 MiB).
 	MaxUploadBytes int64 `json:"maxUploadBytes,omitempty"`
+	// MaxUserBytes is how much one user may upload in all, in bytes; every file
+	// counts at least 4096. Default 10737418240 (10 GiB); negative: no limit.
+	MaxUserBytes int64 `json:"maxUserBytes,omitempty"`
 	// Dir holds the files. Default: DataDir/media.
 	Dir string `json:"dir,omitempty"`
 }

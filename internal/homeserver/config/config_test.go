@@ -70,6 +70,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"no data directory", "serverName: test.example\n", "dataDir"},
 		{"a base URL that is none", minimal + "publicBaseURL: matrix.example\n", "publicBaseURL"},
 		{"an upload limit of nothing", minimal + "media: {maxUploadBytes: -1}\n", "media.maxUploadBytes"},
+		{"a quota of nothing", minimal + "media: {maxUserBytes: 0}\n", "media.maxUserBytes"},
 		{"a room version from the future", minimal + "rooms: {defaultVersion: '99'}\n", "rooms.defaultVersion"},
 		{"a log level that does not exist", minimal + "logLevel: loud\n", "logLevel"},
 		{"a durability that does not exist", minimal + "database: {synchronous: 'OFF'}\n", "database.synchronous"},

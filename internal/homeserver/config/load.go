@@ -20,7 +20,7 @@ func Default() Config {
 		Listen:       Listen{Client: "127.0.0.1:8008"},
 		Registration: Registration{Mode: RegistrationClosed},
 		Rooms:        Rooms{DefaultVersion: "12"},
-		Media:        Media{MaxUploadBytes: 100 << 20},
+		Media:        Media{MaxUploadBytes: 100 << 20, MaxUserBytes: 10 << 30},
 		RateLimits:   RateLimits{}.WithDefaults(),
 		LogLevel:     "info",
 	}

@@ -38,6 +38,9 @@ func (c *Config) Validate() error {
 	if c.Media.MaxUploadBytes <= 0 {
 		bad("media.maxUploadBytes", "must be positive")
 	}
+	if c.Media.MaxUserBytes == 0 {
+		bad("media.maxUserBytes", "must not be 0; a negative number is no limit")
+	}
 	if _, known := event.RulesFor(event.RoomVersion(c.Rooms.DefaultVersion)); !known {
 		bad("rooms.defaultVersion", "%q is not a room version that this server can create", c.Rooms.DefaultVersion)
 	}

@@ -46,6 +46,8 @@ const (
 	CodeKeyTooLarge            = "M_KEY_TOO_LARGE"
 	CodeProfileTooLarge        = "M_PROFILE_TOO_LARGE"
 	CodeWrongRoomKeysVersion   = "M_WRONG_ROOM_KEYS_VERSION"
+	CodeNotYetUploaded         = "M_NOT_YET_UPLOADED"
+	CodeCannotOverwriteMedia   = "M_CANNOT_OVERWRITE_MEDIA"
 )
 
 // Error is an error for clients. The zero Code leaves out errcode, as the

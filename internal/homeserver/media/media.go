@@ -7,17 +7,14 @@ package media
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
@@ -26,18 +23,22 @@ import (
 
 // mediaStore is where uploads are recorded; *store.Store is one.
 type mediaStore interface {
-	AddMedia(ctx context.Context, m store.Media) error
+	AddMedia(ctx context.Context, m store.Media, quota int64) error
 	Media(ctx context.Context, id string) (store.Media, error)
+	MediaUsage(ctx context.Context, user string) (int64, error)
+	pendingStore
 }
 
 // Options are what a Service needs.
 type Options struct {
-	Store mediaStore
-	// Dir holds the files.
+	Store   mediaStore
+	Changes *store.Log
+	// Dir holds the files. Replicas share it.
 	Dir        string
 	ServerName event.ServerName
-	// MaxUploadBytes is the largest upload.
-	MaxUploadBytes int64
+	// MaxUserBytes is how much one user may upload in all; 0 or less is no limit.
+	MaxUserBytes int64
+	Log          *slog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -47,166 +48,97 @@ type Service struct {
 	Options
 	// decoding holds a place for each image that may be decoded at a time.
 	decoding chan struct{}
+	underway *underway
+	arrivals *arrivals
+
+	drain   chan struct{}
+	drained sync.Once
 }
 
-// tmpDir, in Dir, holds uploads that are not complete.
-const tmpDir = "tmp"
-
-// New returns a Service, and removes what interrupted uploads left behind.
+// New returns a Service that follows the change log. It removes what
+// interrupted uploads left behind.
 func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	tmp := filepath.Join(o.Dir, tmpDir)
-	if err := os.RemoveAll(tmp); err != nil {
-		return nil, fmt.Errorf("remove unfinished uploads: %w", err)
+	s := &Service{
+		Options: o, decoding: make(chan struct{}, 1), underway: newUnderway(), arrivals: newArrivals(),
+		drain: make(chan struct{}),
 	}
-	if err := os.MkdirAll(tmp, 0o700); err != nil {
+	if err := os.MkdirAll(s.tmp(), 0o700); err != nil {
 		return nil, fmt.Errorf("create media directory: %w", err)
 	}
-	return &Service{Options: o, decoding: make(chan struct{}, 1)}, nil
+	if err := s.sweep(); err != nil {
+		return nil, err
+	}
+	o.Changes.Follow(s.arrivals.follow)
+	return s, nil
 }
 
-// Upload is a file that a user sends.
-type Upload struct {
-	User event.UserID
-	// Content is read to its end; its errors are passed on.
-	Content io.Reader
-	// ContentType and FileName are as the user says.
-	ContentType, FileName string
-}
-
-const (
-	maxContentType = 255
-	maxFileName    = 1000
-)
-
-// Upload stores a file and returns its mxc:// URI, once it is on disk.
-func (s *Service) Upload(ctx context.Context, u Upload) (string, error) {
-	if len(u.ContentType) > maxContentType || len(u.FileName) > maxFileName {
-		return "", matrixerr.InvalidParam("content type or file name is too long")
-	}
-	hash, size, err := s.keep(u.Content)
-	if err != nil {
-		return "", err
-	}
-	m := store.Media{
-		ID: newMediaID(), UserID: string(u.User), SHA256: hash, Size: size,
-		ContentType: u.ContentType, FileName: u.FileName, CreatedTS: s.Now().UnixMilli(),
-	}
-	if err := s.Store.AddMedia(ctx, m); err != nil {
-		return "", err
-	}
-	return "mxc://" + string(s.ServerName) + "/" + m.ID, nil
-}
-
-const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// newMediaID returns 24 random letters: an id is also what protects a file
-// from those who were not told of it.
-func newMediaID() string {
-	b := make([]byte, 24)
-	_, _ = rand.Read(b) // never fails: crypto/rand
-	for i := range b {
-		b[i] = idLetters[int(b[i])%len(idLetters)]
-	}
-	return string(b)
-}
-
-// keep copies content to its place and makes sure that it survives a power cut.
-func (s *Service) keep(content io.Reader) (hash []byte, size int64, err error) {
-	f, err := os.CreateTemp(filepath.Join(s.Dir, tmpDir), "upload-*")
-	if err != nil {
-		return nil, 0, full(fmt.Errorf("create upload: %w", err))
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
+// Run removes what interrupted uploads leave behind, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(abandonedAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.sweep(); err != nil {
+				s.Log.ErrorContext(ctx, "unfinished uploads stay", "error", err)
+			}
 		}
-	}()
-	h := sha256.New()
-	size, err = io.Copy(&teeWriter{f, h}, content)
-	if err == nil {
-		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
+}
+
+// Drain answers those who wait for an upload, so that the server can stop.
+func (s *Service) Drain() { s.drained.Do(func() { close(s.drain) }) }
+
+// tmp holds uploads that are not complete.
+func (s *Service) tmp() string { return filepath.Join(s.Dir, "tmp") }
+
+// abandonedAfter is how long nothing was written to an upload that is given
+// up for lost. No living one pauses for nearly as long, on any replica.
+const abandonedAfter = time.Hour
+
+// sweep removes abandoned uploads. Files have the time of the real clock.
+func (s *Service) sweep() error {
+	entries, err := os.ReadDir(s.tmp())
 	if err != nil {
-		return nil, 0, full(err)
+		return fmt.Errorf("list unfinished uploads: %w", err)
 	}
-	hash = h.Sum(nil)
-	return hash, size, full(s.place(f.Name(), hash))
-}
-
-// teeWriter writes to the file and the hash; unlike io.MultiWriter it keeps
-// errors of the file apart from those of the reader, which stay as they are.
-type teeWriter struct {
-	file io.Writer
-	hash io.Writer
-}
-
-func (w *teeWriter) Write(p []byte) (int, error) {
-	n, err := w.file.Write(p)
-	_, _ = w.hash.Write(p[:n]) // never fails: hash.Hash
-	return n, err
-}
-
-// full marks errors of a full disk as the store does.
-func full(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("%w: %w", store.ErrFull, err)
-	}
-	return err
-}
-
-// place moves a complete upload to where its hash says. If the same content
-// is there already the two are equal, and either may win.
-func (s *Service) place(tmp string, hash []byte) error {
-	path := s.path(hash)
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("create media directory: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("place upload: %w", err)
-	}
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := syncDir(d); err != nil {
-			return err
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) > abandonedAfter {
+			err = os.Remove(filepath.Join(s.tmp(), e.Name()))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another replica, or done just now
+			return fmt.Errorf("remove unfinished upload: %w", err)
 		}
 	}
 	return nil
 }
 
-// syncDir makes new names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open media directory: %w", err)
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync media directory: %w", err)
-	}
-	return nil
+// Wanted names a file that a user asks for.
+type Wanted struct {
+	Server event.ServerName
+	ID     string
+	// Wait is how long to wait for an announced upload; more than MaxWait is MaxWait.
+	Wait time.Duration
 }
 
-// path of the content with this hash: two levels, so that no directory gets huge.
-func (s *Service) path(hash []byte) string {
-	name := hex.EncodeToString(hash)
-	return filepath.Join(s.Dir, name[:2], name)
-}
-
-// Open returns an upload and its content, which the caller closes. A file of
-// another server, or one that does not exist, is 404 M_NOT_FOUND.
-func (s *Service) Open(ctx context.Context, server event.ServerName, id string) (store.Media, *os.File, error) {
-	if server != s.ServerName {
+// Open returns an upload and its content, which the caller closes.
+//
+// Errors for clients: 404 M_NOT_FOUND for a file of another server and one
+// that does not exist, 504 M_NOT_YET_UPLOADED for one that was announced and
+// did not come in time.
+func (s *Service) Open(ctx context.Context, w Wanted) (store.Media, *os.File, error) {
+	if w.Server != s.ServerName {
 		return store.Media{}, nil, matrixerr.NotFound("media of other servers is not available")
 	}
-	m, err := s.Store.Media(ctx, id)
+	m, err := s.Store.Media(ctx, w.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return m, nil, matrixerr.NotFound("no such media")
+		m, err = s.await(ctx, w)
 	}
 	if err != nil {
 		return m, nil, err

@@ -22,15 +22,13 @@ import (
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp"
 
-	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // ThumbnailRequest asks for a small version of an image.
 type ThumbnailRequest struct {
-	Server event.ServerName
-	ID     string
+	Wanted
 	// Width and Height are what the client has room for, in pixels.
 	Width, Height int
 	// Crop fills the whole size and cuts off the rest; otherwise the whole image fits in.
@@ -60,10 +58,10 @@ const (
 // Thumbnail returns a small version of an uploaded image, which the caller
 // closes. An image that is small already is returned as it is.
 //
-// Errors for clients: M_NOT_FOUND, 400 M_UNKNOWN for what is no image of a
+// Errors for clients: those of Open, 400 M_UNKNOWN for what is no image of a
 // known format, 413 M_TOO_LARGE for too many pixels.
 func (s *Service) Thumbnail(ctx context.Context, r ThumbnailRequest) (store.Media, *os.File, error) {
-	m, original, err := s.Open(ctx, r.Server, r.ID)
+	m, original, err := s.Open(ctx, r.Wanted)
 	if err != nil {
 		return m, nil, err
 	}
@@ -176,7 +174,7 @@ func (to scaling) apply(from image.Image, turn int) image.Image {
 // write encodes a thumbnail beside its place and moves it there, so that no
 // reader sees half of it.
 func (s *Service) write(path string, thumbnail image.Image) error {
-	f, err := os.CreateTemp(filepath.Join(s.Dir, tmpDir), "thumbnail-*")
+	f, err := os.CreateTemp(s.tmp(), "thumbnail-*")
 	if err != nil {
 		return fmt.Errorf("create thumbnail: %w", err)
 	}

@@ -179,7 +179,7 @@ func TestMediaOnBothDatabases(t *testing.T) {
 		ctx, s := t.Context(), open()
 		storetest.Start(context.Background(), t, s)
 		want := store.Media{ID: "abc", UserID: "@a:b", SHA256: []byte{1, 0, 2}, Size: 7, ContentType: "image/png", FileName: "a\x00b", CreatedTS: 9}
-		if err := s.AddMedia(ctx, want); err != nil {
+		if err := s.AddMedia(ctx, want, 5000); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.Media(ctx, "abc")

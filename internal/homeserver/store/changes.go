@@ -43,6 +43,8 @@ const (
 	ChangeRelation ChangeKind = 13
 	// ChangePusher: where notifications of UserID go changed.
 	ChangePusher ChangeKind = 14
+	// ChangeMedia: UserID uploaded what was still to come of a media id.
+	ChangeMedia ChangeKind = 16
 )
 
 // Change is one entry of the log that everything else follows. Positions are

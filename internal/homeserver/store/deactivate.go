@@ -31,6 +31,7 @@ const (
 // traces are the tables with what belongs to a user alone, all found by user_id.
 var traces = []string{
 	"profiles", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "push_rules", "pushers",
+	"pending_media",
 }
 
 // removedOtherwise are the tables with a user_id that a deactivation need not
@@ -41,7 +42,7 @@ var removedOtherwise = map[string]string{
 	"to_device": "go with the devices", "receipts": "are found by room",
 	"key_signatures": "of a user's keys are shown with the keys only",
 	"deactivations":  "are the task itself", "users": "keep the name from being used again",
-	"memberships": "are part of the rooms' history", "media": "are part of the rooms' history",
+	"memberships": "are part of the rooms' history", "media": "are part of the rooms' history", "media_usage": "counts the media",
 	"changes": "are the log that others follow", "device_list_changes": "tell others that the devices are gone",
 	"signature_changes": "are a log for their signer",
 	"txns":              "end by themselves", "login_tokens": "end in minutes, and say until then that the account is gone", "reports": "are the administrators'",

@@ -50,6 +50,8 @@ func Tables() []Table {
 		{"used_nonces", Copy},
 		{"profiles", Copy},
 		{"media", Copy},
+		{"media_usage", Copy},
+		{"pending_media", Copy},
 		{"receipts", Copy},
 		{"account_data", Copy},
 		{"push_rules", Copy},

@@ -110,7 +110,7 @@ func (n *notifier) look(c store.Change) {
 		if user != nil {
 			user.stale = true
 		}
-	case store.ChangeProfile, store.ChangePusher, store.ChangeRedaction, store.ChangeDirectory, store.ChangeRelation: // nothing of it is in /sync
+	case store.ChangeProfile, store.ChangePusher, store.ChangeRedaction, store.ChangeDirectory, store.ChangeRelation, store.ChangeMedia: // nothing of it is in /sync
 	}
 }
 

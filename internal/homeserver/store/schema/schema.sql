@@ -202,6 +202,11 @@ CREATE INDEX media_by_hash ON media (sha256);
 
 CREATE INDEX media_by_user ON media (user_id, created_ts);
 
+CREATE TABLE media_usage (
+	user_id TEXT NOT NULL PRIMARY KEY,
+	bytes INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE memberships (
 	user_id TEXT NOT NULL,
 	room_nid INTEGER NOT NULL,
@@ -226,6 +231,14 @@ CREATE TABLE one_time_keys (
 ) STRICT;
 
 CREATE INDEX one_time_keys_by_age ON one_time_keys (user_id, device_id, algorithm, stream_pos, place);
+
+CREATE TABLE pending_media (
+	media_id TEXT NOT NULL PRIMARY KEY,
+	user_id TEXT NOT NULL,
+	expires_ts INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX pending_media_by_user ON pending_media (user_id, expires_ts);
 
 CREATE TABLE profiles (
 	user_id TEXT NOT NULL,
