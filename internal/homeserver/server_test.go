@@ -233,6 +233,12 @@ func TestFailuresAtStartHaveAReason(t *testing.T) {
 		}, "ConfigInvalid"},
 		{"a shared secret that is missing", func(c *config.Config) { c.Registration.SharedSecretFile = "/nowhere" }, "ConfigInvalid"},
 		{"an empty shared secret", func(c *config.Config) { c.Registration.SharedSecretFile = file(" \n") }, "ConfigInvalid"},
+		{"no secret of the TURN servers", func(c *config.Config) {
+			c.Turn = config.Turn{URIs: []string{"turn:a"}, SharedSecretFile: "/nowhere"}
+		}, "ConfigInvalid"},
+		{"an empty secret of the TURN servers", func(c *config.Config) {
+			c.Turn = config.Turn{URIs: []string{"turn:a"}, SharedSecretFile: file("\n")}
+		}, "ConfigInvalid"},
 		{"no database URL file", func(c *config.Config) { c.Database.URLFile = "/nowhere" }, "ConfigInvalid"},
 		{"an administrator without a password file", func(c *config.Config) {
 			c.Admins = []config.Admin{{Localpart: "root", PasswordFile: "/nowhere"}}

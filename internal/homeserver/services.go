@@ -41,6 +41,10 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 	if err != nil {
 		return nil, err
 	}
+	turn, err := turnSecret(s.config.Turn)
+	if err != nil {
+		return nil, err
+	}
 	server := event.ServerName(s.config.ServerName)
 	a := accounts.New(accounts.Options{
 		Store: s.store, Changes: s.store.Log(), ServerName: server,
@@ -69,6 +73,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		accounts: a,
 		api: clientapi.New(clientapi.Options{
 			Config: &s.config, Accounts: a, Media: m, E2EE: keys, Rooms: r, Push: p, Stream: str,
+			TurnSecret: turn, Now: s.options.Now,
 		}),
 		background: []func(context.Context) error{
 			a.Run, str.Run, p.Run, m.Run,

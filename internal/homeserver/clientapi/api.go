@@ -9,6 +9,7 @@ package clientapi
 
 import (
 	"slices"
+	"time"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/accounts"
 	"github.com/foyer-matrix/foyer/internal/homeserver/config"
@@ -29,6 +30,10 @@ type Options struct {
 	Rooms    *rooms.Service
 	Push     *push.Service
 	Stream   *stream.Service
+	// TurnSecret is shared with the TURN servers of Config, if there are any.
+	TurnSecret []byte
+	// Now is the clock.
+	Now func() time.Time
 }
 
 // API is the client-server API of one replica.
@@ -40,12 +45,16 @@ type API struct {
 	rooms    *rooms.Service
 	push     *push.Service
 	stream   *stream.Service
+
+	turnSecret []byte
+	now        func() time.Time
 }
 
 // New returns the API over the given services.
 func New(o Options) *API {
 	return &API{
 		config: o.Config, accounts: o.Accounts, media: o.Media, e2ee: o.E2EE, rooms: o.Rooms, push: o.Push, stream: o.Stream,
+		turnSecret: o.TurnSecret, now: o.Now,
 	}
 }
 
@@ -64,6 +73,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.adminAccountRoutes(),
 		a.profileRoutes(),
 		a.mediaRoutes(),
+		a.voipRoutes(),
 		a.keyRoutes(),
 		a.crossSigningRoutes(),
 		a.keyBackupRoutes(),

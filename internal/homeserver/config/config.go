@@ -34,6 +34,7 @@ type Config struct {
 	// Outbound is for requests to addresses that others chose, as of push gateways.
 	Outbound Outbound `json:"outbound,omitzero"`
 	Media    Media    `json:"media,omitempty"`
+	Turn     Turn     `json:"turn,omitzero"`
 	// RateLimits and LogLevel are re-read without a restart.
 	RateLimits RateLimits `json:"rateLimits,omitempty"`
 	// LogLevel is one of debug, info, warn, error. Default info.

@@ -21,6 +21,7 @@ func Default() Config {
 		Registration: Registration{Mode: RegistrationClosed},
 		Rooms:        Rooms{DefaultVersion: "12"},
 		Media:        Media{MaxUploadBytes: 100 << 20, MaxUserBytes: 10 << 30},
+		Turn:         Turn{LifetimeSeconds: 86400},
 		RateLimits:   RateLimits{}.WithDefaults(),
 		LogLevel:     "info",
 	}

@@ -48,7 +48,7 @@ func (c *Config) Validate() error {
 		bad("logLevel", "%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	errs = append(errs, c.Database.validate(), c.Listen.validate(), c.Registration.validate(),
-		validateAdmins(c.Admins), c.RateLimits.validate(), c.Outbound.validate())
+		validateAdmins(c.Admins), c.RateLimits.validate(), c.Outbound.validate(), c.Turn.validate())
 	return errors.Join(errs...)
 }
 
