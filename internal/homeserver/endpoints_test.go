@@ -113,7 +113,7 @@ func bodySize(r httpapi.Route) string {
 func specLink(r httpapi.Route) string {
 	var api string
 	switch {
-	case strings.HasPrefix(r.Path, "/_matrix/key/"), r.Path == "/.well-known/matrix/server":
+	case strings.HasPrefix(r.Path, "/_matrix/key/"), strings.HasPrefix(r.Path, "/_matrix/federation/"), r.Path == "/.well-known/matrix/server":
 		api = "server-server-api"
 	case strings.HasPrefix(r.Path, "/_matrix/"), strings.HasPrefix(r.Path, "/.well-known/"):
 		api = "client-server-api"

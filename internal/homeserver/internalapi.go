@@ -62,13 +62,13 @@ func (s *Server) ready(ctx context.Context, _ httpapi.Caller, _ *httpapi.Empty) 
 	return nil, s.store.Ping(ctx)
 }
 
-// federationRoutes are what other servers may ask so far: who we are and
-// which key we sign with.
+// federationRoutes are what other servers may ask so far: who we are, which
+// key we sign with and whose an OpenID token is.
 func (s *Server) federationRoutes() []httpapi.Route {
 	routes := clientapi.WellKnownRoutes(&s.config)
 	return append(routes, httpapi.Route{
 		Method: "GET", Path: "/_matrix/key/v2/server", Auth: httpapi.Public, Handler: httpapi.JSON(s.serverKeys),
-	})
+	}, s.openIDRoute())
 }
 
 // keyValidity is how long other servers may keep our key.

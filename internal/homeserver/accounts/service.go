@@ -41,6 +41,7 @@ type accountStore interface {
 	SetProfileField(ctx context.Context, user string, f store.ProfileField, maxSize int64) error
 	tokenStore
 	deactivationStore
+	openIDStore
 }
 
 // tokenStore is what tokens of all kinds are kept in.

@@ -74,6 +74,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.profileRoutes(),
 		a.mediaRoutes(),
 		a.voipRoutes(),
+		a.openIDRoutes(),
 		a.keyRoutes(),
 		a.crossSigningRoutes(),
 		a.keyBackupRoutes(),

@@ -17,7 +17,6 @@ import (
 // pendingStore keeps the ids of announced uploads.
 type pendingStore interface {
 	AddPendingMedia(ctx context.Context, p store.PendingMedia, now, atMost int64) error
-	CountPendingMedia(ctx context.Context, user string, now int64) (int64, error)
 	PendingMedia(ctx context.Context, id string) (store.PendingMedia, error)
 	FinishMedia(ctx context.Context, m store.Media, quota int64) error
 }
@@ -40,14 +39,7 @@ const (
 func (s *Service) Announce(ctx context.Context, user event.UserID) (uri string, expires time.Time, err error) {
 	now := s.Now()
 	p := store.PendingMedia{ID: newMediaID(), UserID: string(user), ExpiresTS: now.Add(pendingFor).UnixMilli()}
-	// The store counts again; asking first costs other writers nothing.
-	pending, err := s.Store.CountPendingMedia(ctx, p.UserID, now.UnixMilli())
-	if err == nil && pending >= maxPending {
-		err = store.ErrTooMany
-	}
-	if err == nil {
-		err = s.Store.AddPendingMedia(ctx, p, now.UnixMilli(), maxPending)
-	}
+	err = s.Store.AddPendingMedia(ctx, p, now.UnixMilli(), maxPending)
 	if errors.Is(err, store.ErrTooMany) {
 		return "", expires, matrixerr.LimitExceeded(retryPending)
 	}

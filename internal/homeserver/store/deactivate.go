@@ -31,7 +31,7 @@ const (
 // traces are the tables with what belongs to a user alone, all found by user_id.
 var traces = []string{
 	"profiles", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "push_rules", "pushers",
-	"pending_media",
+	"pending_media", "openid_tokens",
 }
 
 // removedOtherwise are the tables with a user_id that a deactivation need not

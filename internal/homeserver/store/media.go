@@ -111,29 +111,30 @@ func (s *Store) MediaUsage(ctx context.Context, user string) (int64, error) {
 //
 // Errors: ErrTooMany when atMost others are pending.
 func (s *Store) AddPendingMedia(ctx context.Context, p PendingMedia, now, atMost int64) error {
+	// Asked before as well: what is refused here costs other writers nothing.
+	if n, err := queryOne(ctx, s, scanInt64, countPending, p.UserID, now); err != nil || n >= atMost {
+		return tooMany(err)
+	}
 	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		// Other replicas that count the same user's wait here.
 		if _, err := tx.Exec(ctx, lockUser, p.UserID); err != nil {
 			return err
 		}
-		pending, err := queryOne(ctx, tx, scanInt64, countPending, p.UserID, now)
-		if err != nil {
-			return err
-		}
-		if pending >= atMost {
-			return ErrTooMany
-		}
-		if _, err := tx.Exec(ctx, insertPending, p.ID, p.UserID, p.ExpiresTS); err != nil {
-			return err
+		if n, err := queryOne(ctx, tx, scanInt64, countPending, p.UserID, now); err != nil || n >= atMost {
+			return tooMany(err)
 		}
 		tx.Later(deleteExpiredUnused, p.UserID, now)
-		return nil
+		_, err := tx.Exec(ctx, insertPending, p.ID, p.UserID, p.ExpiresTS)
+		return err
 	})
 }
 
-// CountPendingMedia returns how many uploads of user are pending at now.
-func (s *Store) CountPendingMedia(ctx context.Context, user string, now int64) (int64, error) {
-	return queryOne(ctx, s, scanInt64, countPending, user, now)
+// tooMany is ErrTooMany unless something else is wrong.
+func tooMany(err error) error {
+	if err != nil {
+		return err
+	}
+	return ErrTooMany
 }
 
 // PendingMedia returns an announced upload, which may have expired, or ErrNotFound.

@@ -48,6 +48,7 @@ func Tables() []Table {
 		{"login_tokens", Copy},
 		{"registration_tokens", Copy},
 		{"used_nonces", Copy},
+		{"openid_tokens", Copy},
 		{"profiles", Copy},
 		{"media", Copy},
 		{"media_usage", Copy},

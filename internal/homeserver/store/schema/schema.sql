@@ -232,6 +232,15 @@ CREATE TABLE one_time_keys (
 
 CREATE INDEX one_time_keys_by_age ON one_time_keys (user_id, device_id, algorithm, stream_pos, place);
 
+CREATE TABLE openid_tokens (
+	token_hash BLOB NOT NULL PRIMARY KEY,
+	user_id TEXT NOT NULL,
+	device_id BLOB NOT NULL,
+	expires_ts INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX openid_tokens_by_user ON openid_tokens (user_id, expires_ts);
+
 CREATE TABLE pending_media (
 	media_id TEXT NOT NULL PRIMARY KEY,
 	user_id TEXT NOT NULL,
