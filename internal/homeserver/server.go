@@ -122,15 +122,29 @@ func readSecrets(r config.Registration) (secrets, error) {
 	if err != nil || r.SharedSecretFile == "" {
 		return secrets{tokens: tokens}, err
 	}
-	text, err := os.ReadFile(r.SharedSecretFile)
+	shared, err := readSecret("registration.sharedSecretFile", r.SharedSecretFile)
+	return secrets{tokens, shared}, err
+}
+
+// readSecret reads the secret in a file that the configuration names under key.
+func readSecret(key, path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return secrets{}, fmt.Errorf("%w: registration.sharedSecretFile: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
 	}
-	shared := bytes.TrimSpace(text)
-	if len(shared) == 0 {
-		return secrets{}, fmt.Errorf("%w: registration.sharedSecretFile: is empty", ErrConfig)
+	secret := bytes.TrimSpace(text)
+	if len(secret) == 0 {
+		return nil, fmt.Errorf("%w: %s: is empty", ErrConfig, key)
 	}
-	return secrets{tokens, shared}, nil
+	return secret, nil
+}
+
+// turnSecret reads the secret that TURN servers share with this one, nil where there are none.
+func turnSecret(t config.Turn) ([]byte, error) {
+	if len(t.URIs) == 0 {
+		return nil, nil
+	}
+	return readSecret("turn.sharedSecretFile", t.SharedSecretFile)
 }
 
 // registrationTokens reads the tokens of mode Token.

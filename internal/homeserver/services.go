@@ -61,7 +61,9 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		return nil, err
 	}
 	p := push.New(push.Options{Store: s.store, Rooms: r, Outbound: out, Log: s.log, Now: s.options.Now})
-	str := stream.New(stream.Options{Store: s.store, Rooms: r, Keys: keys, Push: p, Now: s.options.Now})
+	str := stream.New(stream.Options{
+		Store: s.store, Rooms: r, Keys: keys, Push: p, Presence: s.config.Presence.Enabled, Now: s.options.Now,
+	})
 	m, err := media.New(media.Options{
 		Store: s.store, Changes: s.store.Log(), Dir: s.config.Media.Dir, ServerName: server,
 		MaxUserBytes: s.config.Media.MaxUserBytes, Log: s.log, Now: s.options.Now,

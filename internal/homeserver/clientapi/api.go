@@ -98,6 +98,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.syncRoutes(),
 		a.filterRoutes(),
 		a.typingRoutes(),
+		a.presenceRoutes(),
 		a.receiptRoutes(),
 		a.readMarkerRoutes(),
 		a.accountDataRoutes(),

@@ -55,6 +55,7 @@ func (a *API) sendEvent(ctx context.Context, caller httpapi.Caller, r *sendReque
 	if err != nil {
 		return nil, err
 	}
+	a.stream.Active(caller.UserID)
 	return sent(a.rooms.Send(ctx, rooms.SendRequest{
 		RoomID: r.RoomID, Sender: caller.UserID, Type: r.Type, Content: r.Content, Txn: t,
 	}))

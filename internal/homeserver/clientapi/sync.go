@@ -63,8 +63,7 @@ func writePiece(w http.ResponseWriter, piece []byte) error {
 	return err
 }
 
-// syncRequest reads the parameters. set_presence is checked and has no effect:
-// this server tells nobody who is online.
+// syncRequest reads the parameters.
 func (a *API) syncRequest(ctx context.Context, caller httpapi.Caller, q url.Values) (*stream.Request, error) {
 	r := &stream.Request{User: caller.UserID, Device: caller.DeviceID}
 	var err error
@@ -84,9 +83,10 @@ func (a *API) syncRequest(ctx context.Context, caller httpapi.Caller, q url.Valu
 		}
 		r.Since = &token
 	}
-	switch q.Get("set_presence") {
-	case "", "offline", "online", "unavailable":
-	default:
+	if r.Presence = stream.PresenceState(q.Get("set_presence")); r.Presence == "" {
+		r.Presence = stream.PresenceOnline
+	}
+	if !r.Presence.Valid() {
 		return nil, matrixerr.InvalidParam("set_presence is offline, online or unavailable")
 	}
 	r.Filter, err = a.stream.ParseFilter(ctx, caller.UserID, q.Get("filter"))

@@ -35,6 +35,7 @@ type Config struct {
 	Outbound Outbound `json:"outbound,omitzero"`
 	Media    Media    `json:"media,omitempty"`
 	Turn     Turn     `json:"turn,omitzero"`
+	Presence Presence `json:"presence,omitzero"`
 	// RateLimits and LogLevel are re-read without a restart.
 	RateLimits RateLimits `json:"rateLimits,omitempty"`
 	// LogLevel is one of debug, info, warn, error. Default info.
@@ -137,6 +138,14 @@ type Media struct {
 	MaxUserBytes int64 `json:"maxUserBytes,omitempty"`
 	// Dir holds the files. Default: DataDir/media.
 	Dir string `json:"dir,omitempty"`
+}
+
+// Presence is whether users see who is there of those they share a room with.
+type Presence struct {
+	// Enabled switches it on. It is kept in memory by each replica for the
+	// users who sync with it, and lost at a restart. Default false: it makes
+	// clients sync more often.
+	Enabled bool `json:"enabled,omitempty"`
 }
 
 // RateLimit is a token bucket. Zero PerSecond: the default; negative: no limit.

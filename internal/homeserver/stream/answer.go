@@ -74,7 +74,7 @@ func (s *Service) answer(ctx context.Context, p *poll) (*builder, error) {
 // as of that position. What is read may be ahead of the log; then the answer
 // waits for the log, and everything of the user up to that position is in it.
 func (b *builder) fix(ctx context.Context) error {
-	b.next.Typing = b.s.typing.now()
+	b.next.Typing = b.s.count.now()
 	b.to = b.s.log.Head()
 	members, err := b.s.rooms.MembershipsOf(ctx, b.r.User)
 	if err != nil {
@@ -112,6 +112,11 @@ func (b *builder) write(ctx context.Context) error {
 	}
 	b.out = appendEvents(b.out, `,"account_data":`, global)
 	b.said = b.said || len(messages) > 0 || len(global) > 0 || b.delta != nil && b.delta.oneTimeKeys
+	present, err := b.presenceEvents(ctx)
+	if err != nil {
+		return fmt.Errorf("find out who is there: %w", err)
+	}
+	b.out = appendEvents(b.out, `,"presence":`, present)
 	if err := b.writeDeviceLists(ctx); err != nil {
 		return fmt.Errorf("compare device lists: %w", err)
 	}

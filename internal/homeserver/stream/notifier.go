@@ -27,8 +27,9 @@ type notifier struct {
 	mu    sync.Mutex
 	users map[event.UserID]*watched
 	rooms map[int64]map[*watched]struct{}
-	// pos is the newest position that was looked at.
-	pos int64
+	// pos is the newest position that was looked at, counted the newest count
+	// of typing and presence.
+	pos, counted int64
 	// lists are changes of device lists that the worker has not passed on yet.
 	lists   []store.Change
 	kick    chan struct{}
@@ -43,7 +44,7 @@ type watched struct {
 	since int64
 	// stale says that a membership changed since rooms was read.
 	stale bool
-	// last is the newest position, typing the newest count of typing, that concerns the user.
+	// last is the newest position, typing the newest count of typing and presence, that concerns the user.
 	last, typing int64
 	// wake is closed at the next change; nil while nobody waits.
 	wake chan struct{}
@@ -142,14 +143,36 @@ func (w *watched) awake() {
 	}
 }
 
-// typed notes that who types in a room changed for the count-th time.
+// typed notes that who types in a room, or who is there, changed by the count-th change.
 func (n *notifier) typed(room, count int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.counted = max(n.counted, count)
 	for w := range n.rooms[room] {
 		w.typing = max(w.typing, count)
 		w.awake()
 	}
+}
+
+// present notes that users came or went, the last of them by the count-th
+// change. Each room is gone through once, however many of its members did.
+func (n *notifier) present(ctx context.Context, users []presentAs, count int64) error {
+	affected := map[int64]struct{}{}
+	for _, u := range users {
+		all, err := n.members.MembershipsOf(ctx, u.user)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			if m.Membership == membershipJoin {
+				affected[m.RoomNID] = struct{}{}
+			}
+		}
+	}
+	for room := range affected {
+		n.typed(room, count)
+	}
+	return nil
 }
 
 func (n *notifier) index(w *watched, room int64) {
@@ -175,7 +198,7 @@ func (n *notifier) watch(ctx context.Context, user event.UserID) (*watched, erro
 	n.sweep()
 	w := n.users[user]
 	if w == nil {
-		w = &watched{user: user, rooms: map[int64]struct{}{}, stale: true}
+		w = &watched{user: user, rooms: map[int64]struct{}{}, stale: true, typing: n.counted}
 		n.users[user] = w
 	}
 	w.refs++

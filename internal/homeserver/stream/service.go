@@ -53,6 +53,8 @@ type Options struct {
 	Rooms *rooms.Service
 	Keys  deviceKeys
 	Push  notifications
+	// Presence says whether users see of each other who is there.
+	Presence bool
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -66,7 +68,9 @@ type Service struct {
 	push     notifications
 	now      func() time.Time
 	notifier *notifier
+	count    *counter
 	typing   *typing
+	presence *presence // nil: not kept
 	devices  *devices
 	receipts *recentReceipts
 	filters  *filters
@@ -86,9 +90,12 @@ func New(o Options) *Service {
 		store: o.Store, log: log, rooms: o.Rooms, keys: o.Keys, push: o.Push, now: o.Now,
 		notifier: newNotifier(o.Rooms, log.Head(), o.Now),
 		devices:  newDevices(), receipts: newRecentReceipts(), filters: newFilters(),
-		drain: make(chan struct{}),
+		drain: make(chan struct{}), count: newCounter(),
 	}
-	s.typing = newTyping(s.notifier.typed)
+	s.typing = newTyping(s.notifier.typed, s.count)
+	if o.Presence {
+		s.presence = newPresence(o.Now, s.count)
+	}
 	log.Follow(s.typing.follow)
 	log.Follow(s.notifier.follow)
 	return s
@@ -101,6 +108,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.typing.run(ctx) })
 	g.Go(func() error { return s.notifier.passOnLists(ctx) })
+	g.Go(func() error { return s.passPresence(ctx) })
 	return g.Wait()
 }
 

@@ -24,6 +24,8 @@ type Request struct {
 	Filter        *filter.Filter
 	FullState     bool
 	UseStateAfter bool
+	// Presence is what this sync says of its user; empty is PresenceOffline: nothing.
+	Presence PresenceState
 	// Timeout is how long to wait for something to tell; more than MaxTimeout is MaxTimeout.
 	Timeout time.Duration
 	// Check, if not nil, is asked when an answer to a token is ready: whoever
@@ -41,6 +43,9 @@ type Request struct {
 func (s *Service) Sync(ctx context.Context, r Request) ([]byte, error) {
 	if r.Filter == nil {
 		r.Filter = &filter.Filter{}
+	}
+	if r.Presence != "" {
+		defer s.presence.syncing(r.User, r.Device, r.Presence)()
 	}
 	w, err := s.notifier.watch(ctx, r.User)
 	if err != nil {
@@ -136,7 +141,7 @@ func (r *Request) check(ctx context.Context) error {
 // due reports whether there may be something to tell.
 func (s *Service) due(p *poll) bool {
 	r := p.request
-	return r.Since == nil || r.FullState || r.Since.ToDevice < r.Since.Pos ||
+	return r.Since == nil || r.FullState || s.presence != nil && r.Since.Typing < s.count.first || r.Since.ToDevice < r.Since.Pos ||
 		r.Since.Pos < s.notifier.accounted(p.watched) || s.notifier.behind() ||
 		s.notifier.waiting(p.watched, r.Since.Pos, r.Since.Typing) == nil
 }

@@ -19,7 +19,7 @@ var ErrBadToken = rooms.ErrBadToken
 type Token struct {
 	// Pos is the position in the stream that everything stored shares.
 	Pos int64
-	// Typing counts changes of who types; it means something only to the replica and start that gave it.
+	// Typing counts changes of who types and who is there; it means something only to the replica and start that gave it.
 	Typing int64
 	// ToDevice is the position of the last to-device message delivered. It is
 	// behind Pos only when there were too many for one answer.

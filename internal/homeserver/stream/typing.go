@@ -25,9 +25,9 @@ const (
 // nobody types until told again.
 type typing struct {
 	changed func(room, count int64)
+	count   *counter
 
 	mu    sync.Mutex
-	count int64 // of changes; begins at the time of the start, so that it never falls behind an earlier start's
 	start time.Time
 	rooms map[int64]*typingRoom
 	kick  chan struct{}
@@ -39,10 +39,9 @@ type typingRoom struct {
 	until map[event.UserID]time.Time
 }
 
-func newTyping(changed func(room, count int64)) *typing {
-	now := time.Now()
+func newTyping(changed func(room, count int64), c *counter) *typing {
 	return &typing{
-		changed: changed, start: now, count: now.UnixMilli(),
+		changed: changed, count: c, start: time.Now(),
 		rooms: map[int64]*typingRoom{}, kick: make(chan struct{}, 1),
 	}
 }
@@ -97,16 +96,8 @@ func (r *typingRoom) users() map[event.UserID]time.Time {
 }
 
 func (t *typing) change(room int64, r *typingRoom, now time.Time) {
-	t.count++
-	r.count, r.at = t.count, now
-	t.changed(room, t.count)
-}
-
-// now returns the count of changes so far.
-func (t *typing) now() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.count
+	r.count, r.at = t.count.next(), now
+	t.changed(room, r.count)
 }
 
 // since returns the rooms in which who types changed behind count, with those
@@ -114,7 +105,7 @@ func (t *typing) now() int64 {
 func (t *typing) since(count int64) map[int64][]event.UserID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if count > t.count {
+	if count > t.count.now() {
 		count = 0
 	}
 	var found map[int64][]event.UserID

@@ -27,6 +27,7 @@ func (s *Service) SetTyping(ctx context.Context, user event.UserID, roomID event
 		return err
 	}
 	s.typing.set(room.NID, user, min(d, MaxTyping))
+	s.Active(user)
 	return nil
 }
 

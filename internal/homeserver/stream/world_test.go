@@ -57,22 +57,26 @@ func (k noKeys) DeleteToDevice(ctx context.Context, user event.UserID, device st
 }
 
 // newWorld starts a server on s until the test ends.
-func newWorld(t testing.TB, s *store.Store) *world {
+func newWorld(t testing.TB, s *store.Store, change ...func(*stream.Options)) *world {
 	t.Helper()
-	w, stop := startWorld(t, s)
+	w, stop := startWorld(t, s, change...)
 	t.Cleanup(stop)
 	return w
 }
 
 // startWorld starts a server on s until stop is called.
-func startWorld(t testing.TB, s *store.Store) (*world, func()) {
+func startWorld(t testing.TB, s *store.Store, change ...func(*stream.Options)) (*world, func()) {
 	t.Helper()
 	w := &world{TB: t, store: s}
 	w.rooms = rooms.New(rooms.Options{
 		Store: s, Profiles: noProfiles{},
 		Signer: event.Signer{Server: storetest.ServerName, KeyID: "ed25519:t", PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32))},
 	})
-	w.stream = stream.New(stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}, Push: push.New(push.Options{Store: s, Rooms: w.rooms})})
+	o := stream.Options{Store: s, Rooms: w.rooms, Keys: noKeys{s}, Push: push.New(push.Options{Store: s, Rooms: w.rooms})}
+	for _, f := range change {
+		f(&o)
+	}
+	w.stream = stream.New(o)
 	stopStore := storetest.Start(context.Background(), t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -181,6 +185,7 @@ type answer struct {
 	Fallback    []string       `json:"device_unused_fallback_key_types"`
 	AccountData events         `json:"account_data"`
 	ToDevice    events         `json:"to_device"`
+	Presence    events         `json:"presence"`
 	DeviceLists *struct {
 		Changed []string `json:"changed"`
 		Left    []string `json:"left"`
@@ -196,7 +201,7 @@ type answer struct {
 // quiet reports whether the answer says nothing.
 func (a *answer) quiet() bool {
 	return len(a.Rooms.Join)+len(a.Rooms.Invite)+len(a.Rooms.Knock)+len(a.Rooms.Leave)+
-		len(a.AccountData.Events)+len(a.ToDevice.Events) == 0 && a.DeviceLists == nil
+		len(a.AccountData.Events)+len(a.ToDevice.Events)+len(a.Presence.Events) == 0 && a.DeviceLists == nil
 }
 
 // device is one client that syncs.
@@ -208,6 +213,8 @@ type device struct {
 	// filter is JSON, empty for none.
 	filter                   string
 	fullState, useStateAfter bool
+	// presence is what its syncs say of the user.
+	presence stream.PresenceState
 }
 
 func (w *world) device(user event.UserID) *device { return &device{world: w, user: user, id: "D"} }
@@ -227,7 +234,7 @@ func (d *device) wait(timeout time.Duration) *answer {
 }
 
 func (d *device) try(ctx context.Context, timeout time.Duration) (*answer, error) {
-	r := stream.Request{User: d.user, Device: d.id, FullState: d.fullState, UseStateAfter: d.useStateAfter, Timeout: timeout}
+	r := stream.Request{User: d.user, Device: d.id, FullState: d.fullState, UseStateAfter: d.useStateAfter, Timeout: timeout, Presence: d.presence}
 	if d.since != "" {
 		token, err := stream.ParseToken(d.since)
 		if err != nil {
