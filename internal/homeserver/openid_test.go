@@ -92,6 +92,36 @@ func TestOpenIDTokensSayWhoTheirUserIs(t *testing.T) {
 	}
 }
 
+func TestOpenIDTokensCountForNothingWhileTheirUserIsLocked(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte(homeservertest.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var o homeservertest.Options
+	dial := federated(t, &o)
+	listen := o.Configure
+	o.Configure = func(c *config.Config) {
+		listen(c)
+		c.Admins = []config.Admin{{Localpart: "root", PasswordFile: password}}
+	}
+	s := homeservertest.New(t, o)
+	root, alice, service := s.Login("root", ""), s.Register("alice"), dial(s)
+	userInfo := "/_matrix/federation/v1/openid/userinfo?access_token=" +
+		url.QueryEscape(alice.Post(openIDPath, map[string]any{}).OK().String("access_token"))
+	lock := func(locked bool) {
+		root.Put("/_matrix/client/v1/admin/lock/@alice:test.example", map[string]any{"locked": locked}).OK()
+	}
+	service.Get(userInfo).OK()
+	lock(true)
+	service.Get(userInfo).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+	lock(false)
+	service.Get(userInfo).OK()
+	alice.Post("/_matrix/client/v3/account/deactivate", map[string]any{"auth": map[string]any{
+		"type": "m.login.password", "identifier": map[string]any{"type": "m.id.user", "user": "alice"}, "password": homeservertest.Password,
+	}}).OK()
+	service.Get(userInfo).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+}
+
 func TestOpenIDTokensAreForOneself(t *testing.T) {
 	s := homeservertest.New(t, homeservertest.Options{})
 	alice := s.Register("alice")
