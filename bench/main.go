@@ -23,7 +23,7 @@ type options struct {
 	senders          int
 	duration         time.Duration
 	operator         int
-	compare          bool
+	compare, growth  bool
 	out              string
 }
 
@@ -35,7 +35,8 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long each load lasts")
 	flag.IntVar(&o.operator, "operator", 0, "measure the operator with this many Homeservers instead; needs KUBEBUILDER_ASSETS")
 	flag.BoolVar(&o.compare, "compare", false, "compare with Synapse instead, on SQLite and on Postgres")
-	flag.StringVar(&o.out, "out", "", "with -compare: the Markdown file to write; default: standard output")
+	flag.BoolVar(&o.growth, "growth", false, "measure what operations cost in rooms of 100 to 10,000 events and members instead")
+	flag.StringVar(&o.out, "out", "", "with -compare: the Markdown file to write, with -growth: to append to; default: standard output")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,6 +62,9 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.compare {
 		return compare(ctx, o, dir)
+	}
+	if o.growth {
+		return measureGrowth(ctx, o, dir)
 	}
 	figures := []figure{{"binary", fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), "90 MB"}}
 	measure := measureServer
