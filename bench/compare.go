@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,15 +18,16 @@ import (
 
 // compare runs Foyer and Synapse through the same work on both databases, and
 // writes what it found as Markdown.
-func compare(ctx context.Context, o options, dir string) error {
+func compare(ctx context.Context, o options, dir string) (err error) {
 	python, err := installSynapse(ctx)
 	if err != nil {
 		return err
 	}
-	postgres, err := storetest.StartPostgres()
+	postgres, stop, err := storetest.StartPostgres()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop()) }()
 	syncs, err := syncRate(dir)
 	if err != nil {
 		return err

@@ -40,15 +40,15 @@ var shared = sync.OnceValues(func() (*cluster, error) {
 	return startCluster("-c fsync=off")
 })
 
-// StartPostgres starts a Postgres for measurements, which ends with this
-// process. Unlike that of the tests it has on disk what it acknowledges.
-// The URL is that of its maintenance database, as a superuser.
-func StartPostgres() (*url.URL, error) {
+// StartPostgres starts a Postgres for measurements, which ends with stop or
+// with this process. Unlike that of the tests it has on disk what it
+// acknowledges. The URL is that of its maintenance database, as a superuser.
+func StartPostgres() (u *url.URL, stop func() error, err error) {
 	c, err := startCluster("-c fsync=on")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.url("postgres"), nil
+	return c.url("postgres"), c.hold.Close, nil
 }
 
 // PostgresURL returns the URL of a fresh, empty database that is dropped when
