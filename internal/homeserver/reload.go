@@ -39,7 +39,8 @@ func (s *Server) watchConfig(ctx context.Context) error {
 			s.log.WarnContext(ctx, "cannot watch the configuration; SIGHUP reloads it", "error", err)
 		}
 	}
-	var soon <-chan time.Time
+	// The file may have changed after it was read and before it was watched.
+	soon := time.After(reloadDelay)
 	for {
 		select {
 		case <-ctx.Done():
