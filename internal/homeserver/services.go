@@ -79,7 +79,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		}),
 		background: []func(context.Context) error{
 			a.Run, str.Run, p.Run, m.Run,
-			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run,
+			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run, a.IndexUsers,
 		},
 		admin: adminapi.New(a),
 		drain: func() { str.Drain(); m.Drain() },

@@ -42,6 +42,7 @@ type accountStore interface {
 	tokenStore
 	deactivationStore
 	openIDStore
+	userDirectory
 }
 
 // tokenStore is what tokens of all kinds are kept in.

@@ -93,6 +93,7 @@ func (a *API) Routes() []httpapi.Route {
 		a.reportRoutes(),
 		a.directoryRoutes(),
 		a.publicRoomRoutes(),
+		a.userDirectoryRoutes(),
 		a.hierarchyRoutes(),
 		a.summaryRoutes(),
 		a.syncRoutes(),

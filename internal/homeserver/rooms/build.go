@@ -235,6 +235,7 @@ func (p *pending) insert(tx *store.Tx) store.Pos {
 	if p.relation != nil {
 		tx.InsertRelation(p.relation, pos)
 	}
+	p.setRoomFlag(tx)
 	if p.target != nil {
 		if r := p.target.storedRelation(); r != nil {
 			tx.DeleteRelation(r)
@@ -243,6 +244,19 @@ func (p *pending) insert(tx *store.Tx) store.Pos {
 		tx.RedactEvent(p.target.NID, p.row.NID, p.target.Redacted().JSON())
 	}
 	return pos
+}
+
+// setRoomFlag notes whether everybody may join or read the room, where the
+// event says so.
+func (p *pending) setRoomFlag(tx *store.Tx) {
+	switch {
+	case p.stored.IsState(event.StateKey{Type: typeJoinRules}):
+		content, _ := event.ParseObject(p.stored.Content())
+		rule, _ := content.String("join_rule")
+		tx.SetRoomFlag(p.row.RoomNID, store.RoomJoinable, rule == joinPublic)
+	case p.stored.IsState(event.StateKey{Type: typeHistoryVisibility}):
+		tx.SetRoomFlag(p.row.RoomNID, store.RoomReadable, historyVisibility(p.stored.Event) == worldReadable)
+	}
 }
 
 // errUnchanged says that the event would change nothing.

@@ -30,7 +30,7 @@ const (
 
 // traces are the tables with what belongs to a user alone, all found by user_id.
 var traces = []string{
-	"profiles", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "push_rules", "pushers",
+	"profiles", "profile_updates", "user_words", "account_data", "filters", "cross_signing_keys", "backup_keys", "key_backups", "push_rules", "pushers",
 	"pending_media", "openid_tokens",
 }
 

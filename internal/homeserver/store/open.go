@@ -37,13 +37,14 @@ type Options struct {
 
 // Store is the database of one replica.
 type Store struct {
-	dialect *dialect
-	readDB  *sql.DB
-	read    *statements
-	writer  *writer
-	log     *Log
-	unlock  func() error
-	notify  *notifier // nil on SQLite
+	dialect    *dialect
+	serverName string
+	readDB     *sql.DB
+	read       *statements
+	writer     *writer
+	log        *Log
+	unlock     func() error
+	notify     *notifier // nil on SQLite
 	// tailMu serialises reading the tail of the change log between the writer and the follower.
 	tailMu     sync.Mutex
 	countersMu sync.Mutex
@@ -127,7 +128,7 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s.log = newLog(head)
+	s.log, s.serverName = newLog(head), o.ServerName
 	return nil
 }
 

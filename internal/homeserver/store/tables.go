@@ -50,6 +50,8 @@ func Tables() []Table {
 		{"used_nonces", Copy},
 		{"openid_tokens", Copy},
 		{"profiles", Copy},
+		{"profile_updates", Copy},
+		{"user_words", Copy},
 		{"media", Copy},
 		{"media_usage", Copy},
 		{"pending_media", Copy},

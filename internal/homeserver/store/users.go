@@ -55,8 +55,15 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) error {
 		if err := tx.changeOne(ctx, ErrExists, insertUser, n.ID, []byte(n.Password), n.Flags, n.CreatedTS); err != nil {
 			return err
 		}
+		name := ""
 		for _, f := range n.Profile {
 			tx.Insert(insertProfileField, n.ID, []byte(f.Name), f.Value)
+			if f.Name == fieldDisplayName {
+				name = profileText(f.Value)
+			}
+		}
+		if err := tx.indexUser(ctx, n.ID, name); err != nil {
+			return err
 		}
 		tx.Change(Change{Kind: ChangeSession, UserID: n.ID})
 		if n.Session == nil {

@@ -6,7 +6,7 @@ CREATE TABLE access_tokens (
 	device_id BLOB NOT NULL,
 	created_ts INTEGER NOT NULL,
 	expires_ts INTEGER NOT NULL
-, generation INTEGER NOT NULL DEFAULT 0, unused INTEGER NOT NULL DEFAULT 0) STRICT;
+) STRICT;
 
 CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
 
@@ -73,7 +73,7 @@ CREATE TABLE current_state (
 CREATE TABLE deactivations (
 	user_id TEXT NOT NULL PRIMARY KEY,
 	erase INTEGER NOT NULL
-, requested_ts INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, failure BLOB) STRICT;
+) STRICT;
 
 CREATE TABLE device_keys (
 	user_id TEXT NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE devices (
 	display_name BLOB NOT NULL,
 	created_ts INTEGER NOT NULL,
 	last_seen_ts INTEGER NOT NULL,
-	last_seen_ip TEXT NOT NULL, user_agent BLOB,
+	last_seen_ip TEXT NOT NULL,
 	PRIMARY KEY (user_id, device_id)
 ) STRICT;
 
@@ -249,6 +249,11 @@ CREATE TABLE pending_media (
 
 CREATE INDEX pending_media_by_user ON pending_media (user_id, expires_ts);
 
+CREATE TABLE profile_updates (
+	user_id TEXT NOT NULL PRIMARY KEY,
+	stream_pos INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE profiles (
 	user_id TEXT NOT NULL,
 	field BLOB NOT NULL,
@@ -303,23 +308,6 @@ CREATE TABLE receipts (
 ) STRICT;
 
 CREATE INDEX receipts_by_room ON receipts (room_nid, stream_pos);
-
-CREATE TABLE refresh_tokens (
-	token_hash BLOB NOT NULL PRIMARY KEY,
-	user_id TEXT NOT NULL,
-	device_id BLOB NOT NULL,
-	generation INTEGER NOT NULL,
-	spent INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id, generation);
-
-CREATE TABLE registration_tokens (
-	token TEXT NOT NULL PRIMARY KEY,
-	uses_allowed INTEGER NOT NULL,
-	completed INTEGER NOT NULL,
-	expires_ts INTEGER NOT NULL
-) STRICT;
 
 CREATE TABLE relations (
 	event_nid INTEGER NOT NULL PRIMARY KEY,
@@ -448,12 +436,13 @@ CREATE TABLE txns (
 
 CREATE INDEX txns_by_age ON txns (created_ts);
 
-CREATE TABLE used_nonces (
-	nonce BLOB NOT NULL PRIMARY KEY,
-	expires_ts INTEGER NOT NULL
+CREATE TABLE user_words (
+	user_id TEXT NOT NULL,
+	word BLOB NOT NULL,
+	PRIMARY KEY (user_id, word)
 ) STRICT;
 
-CREATE INDEX used_nonces_by_end ON used_nonces (expires_ts);
+CREATE INDEX user_words_by_word ON user_words (word, user_id);
 
 CREATE TABLE users (
 	user_id TEXT NOT NULL PRIMARY KEY,
