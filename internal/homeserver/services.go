@@ -53,7 +53,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 	})
 	r := rooms.New(rooms.Options{
 		Store: s.store, Signer: s.signer, Profiles: a,
-		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Now: s.options.Now,
+		DefaultVersion: event.RoomVersion(s.config.Rooms.DefaultVersion), Log: s.log, Now: s.options.Now,
 	})
 	keys := e2ee.New(s.store, s.store.Log(), server, s.options.Now)
 	out, err := outboundClient(s.config.Outbound)
@@ -79,7 +79,7 @@ func (s *Server) assemble(registration secrets) (*services, error) {
 		}),
 		background: []func(context.Context) error{
 			a.Run, str.Run, p.Run, m.Run,
-			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run, a.IndexUsers,
+			func(ctx context.Context) error { return a.RunDeactivations(ctx, r.LeaveAll) }, keys.Run, a.IndexUsers, r.RunProfileUpdates,
 		},
 		admin: adminapi.New(a),
 		drain: func() { str.Drain(); m.Drain() },

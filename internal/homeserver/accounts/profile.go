@@ -19,9 +19,11 @@ const (
 	FieldAvatarURL   = "avatar_url"
 )
 
+// fieldTimeZone is the name of a time zone.
+const fieldTimeZone = "m.tz"
+
 const (
-	maxProfile      = 64 << 10
-	maxProfileField = 255
+	maxProfile = 64 << 10
 	// maxProfileText bounds what is copied into member events.
 	maxProfileText = 1000
 )
@@ -77,26 +79,34 @@ func jsonText(raw []byte) string {
 // SetProfileField sets a field of user's profile to the JSON value, or deletes
 // it when value is nil.
 //
-// Errors for clients: M_KEY_TOO_LARGE, M_PROFILE_TOO_LARGE, M_INVALID_PARAM.
+// Errors for clients: M_PROFILE_TOO_LARGE, M_BAD_JSON, M_INVALID_PARAM.
 func (s *Service) SetProfileField(ctx context.Context, user event.UserID, field string, value json.RawMessage) error {
-	if len(field) > maxProfileField {
-		return matrixerr.BadRequest(matrixerr.CodeKeyTooLarge, "the name of a profile field has at most 255 bytes")
+	value, err := checkField(field, value)
+	if err != nil {
+		return err
 	}
-	if field == FieldDisplayName || field == FieldAvatarURL {
-		var text string
-		if value != nil && json.Unmarshal(value, &text) != nil {
-			return matrixerr.BadJSON(field + " is not a string")
-		}
-		if len(text) > maxProfileText {
-			return matrixerr.InvalidParam(field + " has more than 1000 bytes")
-		}
-		if text == "" {
-			value = nil
-		}
-	}
-	err := s.Store.SetProfileField(ctx, string(user), store.ProfileField{Name: field, Value: value}, maxProfile)
+	err = s.Store.SetProfileField(ctx, string(user), store.ProfileField{Name: field, Value: value}, maxProfile)
 	if errors.Is(err, store.ErrProfileTooLarge) {
 		return matrixerr.New(http.StatusBadRequest, matrixerr.CodeProfileTooLarge, "a profile has at most 64 KiB")
 	}
 	return err
+}
+
+// checkField checks a value that the specification gives a form, and returns
+// it, or nil if setting it means to delete the field.
+func checkField(field string, value json.RawMessage) (json.RawMessage, error) {
+	if value == nil || field != FieldDisplayName && field != FieldAvatarURL && field != fieldTimeZone {
+		return value, nil
+	}
+	var text *string
+	if json.Unmarshal(value, &text) != nil || text == nil {
+		return nil, matrixerr.BadJSON(field + " is not a string")
+	}
+	if len(*text) > maxProfileText {
+		return nil, matrixerr.InvalidParam(field + " has more than 1000 bytes")
+	}
+	if *text == "" {
+		return nil, nil
+	}
+	return value, nil
 }

@@ -63,6 +63,19 @@ func (a *API) profileField(ctx context.Context, _ httpapi.Caller, r *profileFiel
 // https://spec.matrix.org/v1.19/appendices/#common-namespaced-identifier-grammar
 var profileKey = regexp.MustCompile(`^(avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+)$`)
 
+// maxProfileKey is the longest name of a field, in bytes.
+const maxProfileKey = 255
+
+func checkProfileKey(key string) error {
+	if len(key) > maxProfileKey {
+		return matrixerr.BadRequest(matrixerr.CodeKeyTooLarge, "the name of a profile field has at most 255 bytes")
+	}
+	if !profileKey.MatchString(key) {
+		return matrixerr.InvalidParam("invalid name of a profile field")
+	}
+	return nil
+}
+
 type setProfileFieldRequest struct {
 	UserID event.UserID    `path:"userId"`
 	Key    string          `path:"keyName"`
@@ -74,15 +87,15 @@ type setProfileFieldRequest struct {
 // PUT /_matrix/client/v3/profile/{userId}/{keyName}
 // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname
 func (a *API) setProfileField(ctx context.Context, caller httpapi.Caller, r *setProfileFieldRequest) (*httpapi.Empty, error) {
-	if len(r.Key) <= maxProfileKey && !profileKey.MatchString(r.Key) {
-		return nil, matrixerr.InvalidParam("invalid name of a profile field")
+	if err := checkProfileKey(r.Key); err != nil {
+		return nil, err
 	}
 	var body map[string]json.RawMessage
 	if err := httpapi.DecodeJSON(r.Body, &body); err != nil {
 		return nil, err
 	}
 	value, ok := body[r.Key]
-	if !ok && len(r.Key) <= maxProfileKey {
+	if !ok {
 		return nil, matrixerr.MissingParam(r.Key)
 	}
 	if string(value) == "null" && (r.Key == accounts.FieldDisplayName || r.Key == accounts.FieldAvatarURL) {
@@ -91,14 +104,14 @@ func (a *API) setProfileField(ctx context.Context, caller httpapi.Caller, r *set
 	return nil, a.changeProfile(ctx, caller, profileFieldRequest{r.UserID, r.Key}, value)
 }
 
-// maxProfileKey is the longest name of a field; a longer one has its own error.
-const maxProfileKey = 255
-
 // deleteProfileField deletes one field of the caller's profile.
 //
 // DELETE /_matrix/client/v3/profile/{userId}/{keyName}
 // https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
 func (a *API) deleteProfileField(ctx context.Context, caller httpapi.Caller, r *profileFieldRequest) (*httpapi.Empty, error) {
+	if err := checkProfileKey(r.Key); err != nil {
+		return nil, err
+	}
 	return nil, a.changeProfile(ctx, caller, *r, nil)
 }
 

@@ -47,12 +47,23 @@ func TestProfileRefuses(t *testing.T) {
 		{"another key than in the path", "displayname", object{"Displayname": "x"}, http.StatusBadRequest, "M_MISSING_PARAM"},
 		{"a name that is no string", "displayname", object{"displayname": 5}, http.StatusBadRequest, "M_BAD_JSON"},
 		{"a very long name", "displayname", object{"displayname": strings.Repeat("x", 1001)}, http.StatusBadRequest, "M_INVALID_PARAM"},
+		{"a time zone that is no string", "m.tz", object{"m.tz": object{}}, http.StatusBadRequest, "M_BAD_JSON"},
+		{"a time zone that is null", "m.tz", `{"m.tz": null}`, http.StatusBadRequest, "M_BAD_JSON"},
+		{"H60 a name and a value that do not fit together", "org.example.x", object{"org.example.x": strings.Repeat("x", 64<<10-30)}, http.StatusBadRequest, "M_PROFILE_TOO_LARGE"},
+		{"a key with a dot at its end", "org.example.", object{"org.example.": 1}, http.StatusBadRequest, "M_INVALID_PARAM"},
+		{"a key without a name space", "pet", object{"pet": 1}, http.StatusBadRequest, "M_INVALID_PARAM"},
 		{"no body", "displayname", "", http.StatusBadRequest, "M_NOT_JSON"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			alice.With(t).Put(profilePath+"{user}/"+test.key, test.body).Refused(test.status, test.code)
 		})
 	}
+	alice.Do("DELETE", profilePath+"{user}/Pet", nil).Refused(http.StatusBadRequest, "M_INVALID_PARAM")
+	alice.Do("DELETE", profilePath+"{user}/"+strings.Repeat("a.", 200)+"a", nil).Refused(http.StatusBadRequest, "M_KEY_TOO_LARGE")
+	alice.Do("DELETE", profilePath+"{user}/org.example.absent", nil).OK()
+	longest := strings.Repeat("a.", 127) + "a"
+	alice.Put(profilePath+"{user}/"+longest, object{longest: 1}).OK()
+	alice.Do("DELETE", profilePath+"{user}/"+longest, nil).OK()
 	bob.Put(profilePath+alice.UserID+"/displayname", object{"displayname": "x"}).Refused(http.StatusForbidden, "M_FORBIDDEN")
 	bob.Do("DELETE", profilePath+alice.UserID+"/displayname", nil).Refused(http.StatusForbidden, "M_FORBIDDEN")
 	s.Client().Get(profilePath + alice.UserID).OK().Equal(`{"displayname":"alice"}`)

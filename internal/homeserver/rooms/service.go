@@ -10,6 +10,7 @@ package rooms
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,8 @@ type Options struct {
 	DefaultVersion event.RoomVersion
 	// CacheBytes is how much memory the caches may take, in bytes; 32 MiB if 0.
 	CacheBytes int64
+	// Log is where background work logs; slog.Default() if nil.
+	Log *slog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -46,7 +49,10 @@ type Service struct {
 	signer   event.Signer
 	profiles Profiles
 	version  event.RoomVersion
+	log      *slog.Logger
 	now      func() time.Time
+	// renamed wakes the task that tells rooms of new profiles.
+	renamed chan struct{}
 
 	infos   *cache[event.RoomID, *Info]
 	byNID   *cache[int64, *Info]
@@ -84,6 +90,9 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
 	if o.DefaultVersion == "" {
 		o.DefaultVersion = "12"
 	}
@@ -93,6 +102,7 @@ func New(o Options) *Service {
 	percent := o.CacheBytes / 100
 	s := &Service{
 		store: o.Store, signer: o.Signer, profiles: o.Profiles, version: o.DefaultVersion, now: o.Now,
+		log: o.Log, renamed: make(chan struct{}, 1),
 		infos:       newCache[event.RoomID, *Info](3 * percent),
 		byNID:       newCache[int64, *Info](3 * percent),
 		events:      newCache[int64, *StoredEvent](38 * percent),

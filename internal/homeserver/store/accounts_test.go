@@ -155,7 +155,7 @@ func TestProfilesOnBothDatabases(t *testing.T) {
 			if value != "" {
 				f.Value = []byte(value)
 			}
-			return s.SetProfileField(ctx, "@a:b", f, 100)
+			return s.SetProfileField(ctx, "@a:b", f, 110)
 		}
 		if err := errors.Join(set("a", `"\u0000"`), set("b", "1"), set("b", "2"), set("c", "3"), set("c", "")); err != nil {
 			t.Fatal(err)

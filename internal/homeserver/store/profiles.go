@@ -27,7 +27,8 @@ const (
 		ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value`
 	deleteProfileField = `DELETE FROM profiles WHERE user_id = $1 AND field = $2`
 	selectProfile      = `SELECT field, value FROM profiles WHERE user_id = $1 ORDER BY field`
-	selectProfileSize  = `SELECT COALESCE(SUM(LENGTH(field) + LENGTH(value)), 0) FROM profiles WHERE user_id = $1 AND field <> $2`
+	// A field takes quotation marks, a colon and a comma more than its texts.
+	selectProfileSize = `SELECT 1 + COALESCE(SUM(LENGTH(field) + LENGTH(value) + 4), 0) FROM profiles WHERE user_id = $1 AND field <> $2`
 
 	upsertProfileUpdate = `INSERT INTO profile_updates (user_id, stream_pos) VALUES ($1, $2)
 		ON CONFLICT (user_id) DO UPDATE SET stream_pos = excluded.stream_pos`
@@ -37,7 +38,7 @@ const (
 )
 
 // SetProfileField sets a field, or deletes it when its value is nil. Returns
-// ErrProfileTooLarge when names and values of the profile would exceed maxSize bytes.
+// ErrProfileTooLarge when the profile as JSON would exceed maxSize bytes.
 //
 // A name or an avatar has to be told to the user's rooms: see ProfileUpdates.
 func (s *Store) SetProfileField(ctx context.Context, user string, f ProfileField, maxSize int64) error {
@@ -47,7 +48,7 @@ func (s *Store) SetProfileField(ctx context.Context, user string, f ProfileField
 		if err != nil {
 			return err
 		}
-		if f.Value != nil && others+int64(len(f.Name)+len(f.Value)) > maxSize {
+		if f.Value != nil && others+int64(len(f.Name)+len(f.Value)+4) > maxSize {
 			return ErrProfileTooLarge
 		}
 		pos := tx.Change(Change{Kind: ChangeProfile, UserID: user})
