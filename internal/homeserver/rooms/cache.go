@@ -16,11 +16,15 @@ type cache[K comparable, V any] struct {
 	mu      sync.Mutex
 	budget  int64
 	used    int64
-	changes uint64 // counts set and remove
+	changes uint64               // counts set and remove
+	changed [rememberedChanges]K // the keys of the last of them, by their count
 	entries map[K]*list.Element
 	recent  *list.List // of *cached[K, V], most recent first
 	loading map[K]*loading[V]
 }
+
+// rememberedChanges is how many changes may happen during a read of something else.
+const rememberedChanges = 256
 
 type cached[K comparable, V any] struct {
 	key   K
@@ -65,18 +69,37 @@ func (c *cache[K, V]) lookup(key K) (value V, ok bool) {
 func (c *cache[K, V]) set(key K, value V, size int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.note(key)
+	c.put(key, value, size)
+}
+
+// note counts a change of key; reads that began before are not kept.
+func (c *cache[K, V]) note(key K) {
+	c.changed[c.changes%rememberedChanges] = key
 	c.changes++
 	delete(c.loading, key)
-	c.put(key, value, size)
+}
+
+// mark returns how many changes there were, for fill.
+func (c *cache[K, V]) mark() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
 }
 
 // fill puts a value that was read after changes were counted, unless it may be old by now.
 func (c *cache[K, V]) fill(key K, value V, size int64, changes uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.changes == changes {
-		c.put(key, value, size)
+	if c.changes-changes > rememberedChanges {
+		return
 	}
+	for n := changes; n < c.changes; n++ {
+		if c.changed[n%rememberedChanges] == key {
+			return
+		}
+	}
+	c.put(key, value, size)
 }
 
 func (c *cache[K, V]) put(key K, value V, size int64) {
@@ -110,8 +133,7 @@ func (c *cache[K, V]) drop(e *list.Element) {
 func (c *cache[K, V]) remove(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.changes++
-	delete(c.loading, key)
+	c.note(key)
 	if e := c.entries[key]; e != nil {
 		c.drop(e)
 	}

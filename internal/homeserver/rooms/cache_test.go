@@ -38,6 +38,20 @@ func TestAnOldReadIsNotKeptAfterAChange(t *testing.T) {
 	if v, ok, _ := c.get(1); ok {
 		t.Errorf("kept %q", v)
 	}
+	// What happens to others does not matter, as far as it is remembered.
+	changes = c.mark()
+	for i := range rememberedChanges {
+		c.set(100+i, "other", 0)
+	}
+	c.fill(1, "right", 0, changes)
+	if v, ok, _ := c.get(1); !ok {
+		t.Errorf("a value that did not change is not kept: %q", v)
+	}
+	c.remove(1)
+	c.fill(1, "too late to know", 0, changes)
+	if v, ok, _ := c.get(1); ok {
+		t.Errorf("kept %q", v)
+	}
 	// The same for a read that others share: it ends, but later callers read anew.
 	reading, changed := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup

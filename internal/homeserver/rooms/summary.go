@@ -165,16 +165,13 @@ func (s *Service) describe(ctx context.Context, infos []*Info) ([]*Summary, erro
 
 // summaryEvents returns the state events that summaries are made of, by room.
 func (s *Service) summaryEvents(ctx context.Context, roomNIDs []int64) (map[int64][]*StoredEvent, error) {
-	var keys []int64
+	var wanted []event.StateKey
 	for typ := range summaryParts {
-		id, err := s.store.StateKeyID(ctx, store.StateKey{Type: typ})
-		if errors.Is(err, store.ErrNotFound) {
-			continue // no room ever had it
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read state key: %w", err)
-		}
-		keys = append(keys, id)
+		wanted = append(wanted, event.StateKey{Type: typ})
+	}
+	keys, err := s.internedKeys(ctx, wanted...)
+	if err != nil {
+		return nil, err
 	}
 	state, err := s.store.CurrentStateOf(ctx, roomNIDs, keys)
 	if err != nil {

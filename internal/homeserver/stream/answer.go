@@ -37,6 +37,8 @@ type builder struct {
 	delta       *delta
 	accountData map[int64][]store.AccountData
 	typing      map[int64][]event.UserID
+	// ahead is what was read of the next rooms; nil for what is no initial sync.
+	ahead *ahead
 
 	out []byte
 	// said: there is something beyond the token and the key counts.

@@ -55,6 +55,8 @@ func (b *builder) readReceipts(ctx context.Context, room int64, d *roomDelta, fr
 	var found []store.Receipt
 	var err error
 	switch {
+	case fresh && b.ahead.has(room):
+		found = b.ahead.receipts[room]
 	case fresh:
 		found, err = b.s.store.ReceiptsBetween(ctx, room, 0, b.to)
 	case b.delta.known:

@@ -70,7 +70,12 @@ func (b *builder) writeRooms(ctx context.Context) error {
 
 func (b *builder) writeSection(ctx context.Context, s section, begin string) (bool, error) {
 	wrote := false
-	for _, m := range b.members {
+	for i, m := range b.members {
+		if b.initial() && s.name == membershipJoin && i%b.step() == 0 {
+			if err := b.readAhead(ctx, b.members[i:]); err != nil {
+				return wrote, err
+			}
+		}
 		if !slices.Contains(s.memberships, m.Membership) || m.Forgotten {
 			continue
 		}
@@ -137,6 +142,9 @@ func (b *builder) appendJoined(ctx context.Context, m rooms.Membership, dst []by
 	sp := span{room: info, from: b.from, to: b.to}
 	if a.fresh {
 		sp.from = beginning
+		if b.ahead.has(info.NID) {
+			sp.latest = b.ahead.latest[info.NID]
+		}
 	} else if m.StreamPos > b.from {
 		p, err := b.pastOf(ctx, m)
 		if err != nil {

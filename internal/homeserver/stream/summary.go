@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
+	"github.com/foyer-matrix/foyer/internal/homeserver/store"
 )
 
 // maxHeroes is how many members a room without a name is called after.
@@ -51,18 +52,34 @@ func (b *builder) summary(ctx context.Context, roomNID int64) (*summary, error) 
 		return nil, err
 	}
 	s := &summary{joined: joined, invited: invited}
+	if b.ahead.has(roomNID) {
+		s.named = b.ahead.named[roomNID]
+		s.callAfter(b.ahead.heroes[roomNID])
+		return s, nil
+	}
 	if s.named, err = b.named(ctx, roomNID); err != nil || s.named {
 		return s, err
 	}
-	me := string(b.r.User)
-	heroes, err := b.s.store.Heroes(ctx, roomNID, [2]string{membershipJoin, membershipInvite}, me, maxHeroes)
-	if err == nil && len(heroes) == 0 {
-		heroes, err = b.s.store.Heroes(ctx, roomNID, [2]string{membershipLeave, membershipBan}, me, maxHeroes)
+	for _, memberships := range heroMemberships {
+		heroes, err := b.s.store.Heroes(ctx, roomNID, memberships, string(b.r.User), maxHeroes)
+		if err != nil {
+			return nil, err
+		}
+		if s.callAfter(heroes); len(heroes) > 0 {
+			break
+		}
 	}
+	return s, nil
+}
+
+// heroMemberships are those of users after whom a room can be called: who is
+// there or, where nobody is, who was.
+var heroMemberships = [][2]string{{membershipJoin, membershipInvite}, {membershipLeave, membershipBan}}
+
+func (s *summary) callAfter(heroes []store.Hero) {
 	for _, h := range heroes {
 		s.after = append(s.after, event.UserID(h.UserID))
 	}
-	return s, err
 }
 
 // named reports whether a room has a name or a canonical alias.

@@ -33,6 +33,8 @@ type span struct {
 	// events are the nids in the span, oldest first, if known.
 	events []int64
 	known  bool
+	// latest are the nids of a first page, the newest first, if they were read ahead.
+	latest []int64
 }
 
 // timeline is what a room's timeline shows of a span.
@@ -69,14 +71,22 @@ func (p *pager) page(ctx context.Context, n int) ([]*rooms.StoredEvent, error) {
 		slices.Reverse(nids)
 		return p.b.s.rooms.EventsByNID(ctx, nids)
 	}
-	found, err := p.b.s.rooms.Timeline(ctx, rooms.TimelineQuery{
-		RoomNID: p.span.room.NID, From: p.span.from, To: p.cursor, Limit: n, Backwards: true,
-	})
+	found, err := p.read(ctx, n)
 	p.over = len(found) < n
 	if len(found) > 0 {
 		p.cursor = found[len(found)-1].StreamPos - 1
 	}
 	return found, err
+}
+
+func (p *pager) read(ctx context.Context, n int) ([]*rooms.StoredEvent, error) {
+	if nids := p.span.latest; nids != nil {
+		p.span.latest = nil
+		return p.b.s.rooms.EventsByNID(ctx, nids)
+	}
+	return p.b.s.rooms.Timeline(ctx, rooms.TimelineQuery{
+		RoomNID: p.span.room.NID, From: p.span.from, To: p.cursor, Limit: n, Backwards: true,
+	})
 }
 
 // timeline reads the newest events of a span that the user may see and wants.
