@@ -72,7 +72,8 @@ type DirectoryPage struct {
 
 // Directory returns a page of the room directory, the largest rooms first. It
 // reads along an index, so that a page costs what it shows; a search looks at
-// the summaries of all rooms in the directory at worst.
+// maxDirectoryScan rooms at most, so that a page of it may have fewer rooms
+// than wanted, even none, with more behind it.
 //
 // Errors that clients see: M_INVALID_PARAM for a token that is none.
 func (s *Service) Directory(ctx context.Context, q DirectoryQuery) (*DirectoryPage, error) {
@@ -84,22 +85,23 @@ func (s *Service) Directory(ctx context.Context, q DirectoryQuery) (*DirectoryPa
 	if err != nil {
 		return nil, err
 	}
-	found, more, err := s.searchDirectory(ctx, &q, from)
+	found, end, err := s.searchDirectory(ctx, &q, from)
 	if err != nil {
 		return nil, err
 	}
 	page := &DirectoryPage{Total: total, Rooms: found}
-	if len(found) == 0 {
-		return page, nil
-	}
 	if from.Backwards {
 		slices.Reverse(found)
+		page.Prev = end.token(backwards)
+	} else {
+		page.Next = end.token(forwards)
 	}
-	if more || from.Backwards {
-		page.Next = directoryToken(forwards, found[len(found)-1])
-	}
-	if from.Backwards && more || !from.Backwards && q.Since != "" {
-		page.Prev = directoryToken(backwards, found[0])
+	switch {
+	case len(found) == 0:
+	case from.Backwards:
+		page.Next = placeOf(found[len(found)-1]).token(forwards)
+	case q.Since != "":
+		page.Prev = placeOf(found[0]).token(backwards)
 	}
 	return page, nil
 }
@@ -110,9 +112,17 @@ const (
 	backwards = "p"
 )
 
-// directoryToken names a place in the directory that stays right when rooms come and go.
-func directoryToken(direction string, r *Summary) string {
-	return direction + strconv.Itoa(r.Joined) + "_" + strconv.FormatInt(r.NID, 10)
+// place is a place in the directory that stays right when rooms come and go.
+type place struct{ joined, nid int64 }
+
+func placeOf(r *Summary) *place { return &place{int64(r.Joined), r.NID} }
+
+// token is empty for no place.
+func (p *place) token(direction string) string {
+	if p == nil {
+		return ""
+	}
+	return direction + strconv.FormatInt(p.joined, 10) + "_" + strconv.FormatInt(p.nid, 10)
 }
 
 func parseDirectoryToken(since string) (store.PublicRoomQuery, error) {
@@ -131,40 +141,47 @@ func parseDirectoryToken(since string) (store.PublicRoomQuery, error) {
 	return q, nil
 }
 
-// directoryStep is how many rooms a search looks at in one go.
-const directoryStep = 256
+const (
+	// directoryStep is how many rooms a search looks at in one go.
+	directoryStep = 256
+	// maxDirectoryScan is how many it looks at for one page.
+	maxDirectoryScan = 8 * directoryStep
+)
 
 // searchDirectory returns the first rooms from the place on that q wants, and
-// whether there are more.
-func (s *Service) searchDirectory(ctx context.Context, q *DirectoryQuery, from store.PublicRoomQuery) (found []*Summary, more bool, err error) {
+// where to go on; nil if there is nothing more.
+func (s *Service) searchDirectory(ctx context.Context, q *DirectoryQuery, from store.PublicRoomQuery) (found []*Summary, end *place, err error) {
 	found = []*Summary{}
 	from.Limit = q.Limit + 1
 	if q.Term != "" || q.Types != nil {
 		from.Limit = directoryStep
 	}
-	for {
+	for scanned := 0; ; {
 		rows, err := s.store.PublicRooms(ctx, from)
 		if err != nil {
-			return nil, false, fmt.Errorf("read room directory: %w", err)
+			return nil, nil, fmt.Errorf("read room directory: %w", err)
 		}
 		all, err := s.publicSummaries(ctx, rows)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		for _, r := range all {
 			if !q.matches(r) {
 				continue
 			}
 			if len(found) == q.Limit {
-				return found, true, nil
+				return found, end, nil
 			}
-			found = append(found, r)
+			found, end = append(found, r), placeOf(r)
 		}
 		if len(rows) < from.Limit {
-			return found, false, nil
+			return found, nil, nil
 		}
 		last := rows[len(rows)-1]
 		from.Joined, from.RoomNID = last.Joined, last.RoomNID
+		if scanned += len(rows); scanned >= maxDirectoryScan {
+			return found, &place{last.Joined, last.RoomNID}, nil
+		}
 	}
 }
 

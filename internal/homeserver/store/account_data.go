@@ -27,6 +27,8 @@ const (
 	lockUser              = `UPDATE users SET flags = flags WHERE user_id = $1`
 	selectAccountData     = accountDataColumns + `WHERE user_id = $1 AND room_nid = $2 AND type = $3`
 	selectAccountDatas    = accountDataColumns + `WHERE user_id = $1 AND stream_pos > $2 AND stream_pos <= $3 ORDER BY stream_pos`
+	selectAccountDataSize = `SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(content)), 0) AS BIGINT) FROM account_data
+	WHERE user_id = $1 AND room_nid = $2 AND type <> $3`
 	selectRoomAccountData = accountDataColumns + `WHERE user_id = $1 AND room_nid = $2 ORDER BY stream_pos`
 )
 
@@ -38,9 +40,26 @@ func scanAccountData(row scanner) (AccountData, error) {
 	return d, err
 }
 
-// PutAccountData stores d, whose StreamPos is not looked at.
-func (s *Store) PutAccountData(ctx context.Context, d AccountData) error {
-	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
+// AccountDataLimits bound the account data of a user for one room, or for none.
+type AccountDataLimits struct {
+	// Pieces is how many there are at most, Bytes how long they are together.
+	Pieces, Bytes int64
+}
+
+// PutAccountData stores d, whose StreamPos is not looked at. Returns ErrTooMany
+// if there would be more than the limits.
+func (s *Store) PutAccountData(ctx context.Context, d AccountData, limits AccountDataLimits) error {
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		others, err := queryOne(ctx, tx, func(row scanner) (AccountDataLimits, error) {
+			var l AccountDataLimits
+			return l, row.Scan(&l.Pieces, &l.Bytes)
+		}, selectAccountDataSize, d.UserID, d.RoomNID, []byte(d.Type))
+		if err != nil {
+			return err
+		}
+		if others.Pieces >= limits.Pieces || others.Bytes+int64(len(d.Content)) > limits.Bytes {
+			return ErrTooMany
+		}
 		tx.putAccountData(d)
 		return nil
 	})

@@ -148,7 +148,7 @@ func (s *Store) DeviceListsChangedSince(ctx context.Context, pos int64) ([]strin
 // it happens last.
 func (tx *Tx) forgetDeviceKeys(user, device string) {
 	id := []byte(device)
-	for _, table := range []string{"device_keys", "one_time_keys", "fallback_keys", "to_device"} {
+	for _, table := range []string{"device_keys", "one_time_keys", "fallback_keys", "to_device", "txns"} {
 		tx.Later(`DELETE FROM `+table+` WHERE user_id = $1 AND device_id = $2`, user, id)
 	}
 	tx.Later(deleteSignaturesOn, user, id)

@@ -58,7 +58,7 @@ func TestGuardedAccountDataDoesNotMoveBack(t *testing.T) {
 			}
 		}
 		d := store.AccountData{UserID: "@a:x", Type: "t\x00", Content: []byte(`{"b":"\u0000"}`)}
-		if err := s.PutAccountData(ctx, d); err != nil {
+		if err := s.PutAccountData(ctx, d, store.AccountDataLimits{Pieces: 100, Bytes: 1000}); err != nil {
 			t.Fatal(err)
 		}
 		found, err := s.AccountDataBetween(ctx, "@a:x", 0, s.Log().Head())

@@ -34,10 +34,18 @@ func (s *Service) SetTyping(ctx context.Context, user event.UserID, roomID event
 // maxTypeBytes is the longest type of account data, as of events.
 const maxTypeBytes = 255
 
+// How much account data a user has at most for each room, and for none: all of
+// it is in every initial sync.
+const (
+	maxAccountData      = 1000
+	maxAccountDataBytes = 4 << 20
+)
+
 // SetAccountData stores a piece of a user's account data, of a room or, with
 // an empty roomID, global. content is a JSON object.
 //
-// Errors for clients: 405 M_BAD_JSON for types that the server keeps itself.
+// Errors for clients: 405 M_BAD_JSON for types that the server keeps itself,
+// M_RESOURCE_LIMIT_EXCEEDED for a user who has too much.
 func (s *Service) SetAccountData(ctx context.Context, user event.UserID, roomID event.RoomID, d Data) error {
 	switch {
 	case d.Type == typePushRules || d.Type == MarkerFullyRead:
@@ -54,7 +62,11 @@ func (s *Service) SetAccountData(ctx context.Context, user event.UserID, roomID 
 		return err
 	}
 	row := store.AccountData{UserID: string(user), RoomNID: roomNID, Type: d.Type, Content: content}
-	if err := s.store.PutAccountData(ctx, row); err != nil {
+	err = s.store.PutAccountData(ctx, row, store.AccountDataLimits{Pieces: maxAccountData, Bytes: maxAccountDataBytes})
+	if errors.Is(err, store.ErrTooMany) {
+		return matrixerr.New(http.StatusForbidden, matrixerr.CodeResourceLimitExceeded, "there is no room for more account data")
+	}
+	if err != nil {
 		return fmt.Errorf("store account data: %w", err)
 	}
 	return nil
