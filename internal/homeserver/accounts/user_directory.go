@@ -37,10 +37,12 @@ const indexRetry = time.Minute
 func (s *Service) IndexUsers(ctx context.Context) error {
 	for {
 		err := s.Store.IndexUsers(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
-		s.Log.ErrorContext(ctx, "cannot index the user directory; trying again", "error", err)
+		if ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "cannot index the user directory; trying again", "error", err)
+		}
 		select {
 		case <-time.After(indexRetry):
 		case <-ctx.Done():
