@@ -102,7 +102,7 @@ func TestRoomsThatCameWithoutFlagsAreIndexed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.CreateUser(t.Context(), store.User{ID: r.user}, nil, nil); err != nil {
+			if err := s.CreateUser(t.Context(), store.NewUser{User: store.User{ID: r.user}}); err != nil {
 				t.Fatal(err)
 			}
 			err = s.Do(t.Context(), func(ctx context.Context, tx *store.Tx) error {

@@ -6,7 +6,7 @@ CREATE TABLE access_tokens (
 	device_id BLOB NOT NULL,
 	created_ts INTEGER NOT NULL,
 	expires_ts INTEGER NOT NULL
-) STRICT;
+, generation INTEGER NOT NULL DEFAULT 0, unused INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX access_tokens_by_device ON access_tokens (user_id, device_id);
 
@@ -73,7 +73,7 @@ CREATE TABLE current_state (
 CREATE TABLE deactivations (
 	user_id TEXT NOT NULL PRIMARY KEY,
 	erase INTEGER NOT NULL
-) STRICT;
+, requested_ts INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, failure BLOB) STRICT;
 
 CREATE TABLE device_keys (
 	user_id TEXT NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE devices (
 	display_name BLOB NOT NULL,
 	created_ts INTEGER NOT NULL,
 	last_seen_ts INTEGER NOT NULL,
-	last_seen_ip TEXT NOT NULL,
+	last_seen_ip TEXT NOT NULL, user_agent BLOB,
 	PRIMARY KEY (user_id, device_id)
 ) STRICT;
 
@@ -309,6 +309,23 @@ CREATE TABLE receipts (
 
 CREATE INDEX receipts_by_room ON receipts (room_nid, stream_pos);
 
+CREATE TABLE refresh_tokens (
+	token_hash BLOB NOT NULL PRIMARY KEY,
+	user_id TEXT NOT NULL,
+	device_id BLOB NOT NULL,
+	generation INTEGER NOT NULL,
+	spent INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id, generation);
+
+CREATE TABLE registration_tokens (
+	token TEXT NOT NULL PRIMARY KEY,
+	uses_allowed INTEGER NOT NULL,
+	completed INTEGER NOT NULL,
+	expires_ts INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE relations (
 	event_nid INTEGER NOT NULL PRIMARY KEY,
 	event_id TEXT NOT NULL,
@@ -435,6 +452,13 @@ CREATE TABLE txns (
 ) STRICT;
 
 CREATE INDEX txns_by_age ON txns (created_ts);
+
+CREATE TABLE used_nonces (
+	nonce BLOB NOT NULL PRIMARY KEY,
+	expires_ts INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX used_nonces_by_end ON used_nonces (expires_ts);
 
 CREATE TABLE user_words (
 	user_id TEXT NOT NULL,
