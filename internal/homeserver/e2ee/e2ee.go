@@ -53,7 +53,6 @@ type keyStore interface {
 	ToDevice(ctx context.Context, user, device string, after, upTo int64, limit int) ([]store.ToDeviceMessage, error)
 	DeleteToDevice(ctx context.Context, user, device string, upTo int64) error
 	DeviceIDs(ctx context.Context, user string) ([]string, error)
-	DeleteTxnsBefore(ctx context.Context, before int64) error
 }
 
 // backupStore is what this package needs of the store for key backups.

@@ -175,18 +175,19 @@ func (s *Service) purge(ctx context.Context, user string, version int64) error {
 // purgeRetry is when Run tries again after it failed.
 const purgeRetry = time.Minute
 
-// finishPurges deletes the keys of versions whose deletion was interrupted, by
-// a crash or by a database that went away. It returns when they are gone or ctx ends.
-func (s *Service) finishPurges(ctx context.Context) {
+// Run deletes the keys of versions whose deletion was interrupted, by a crash
+// or by a database that went away. It returns when they are gone or ctx ends.
+func (s *Service) Run(ctx context.Context) error {
 	for s.purgeAll(ctx) != nil {
 		// Whatever is wrong with the database is seen by every request, and
 		// nothing but space is lost meanwhile.
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(purgeRetry):
 		}
 	}
+	return nil
 }
 
 func (s *Service) purgeAll(ctx context.Context) error {
