@@ -174,7 +174,7 @@ func TestH43RedactionsThatAreNotAllowed(t *testing.T) {
 		c.bob.Put(in(elsewhere, "redact", id, "1"), object{}).Refused(404, "M_NOT_FOUND")
 		c.bob.Put(in(room, "redact", "$nothing", "2"), object{}).Refused(404, "M_NOT_FOUND")
 		c.bob.Put(in(room, "redact", id, "3"), object{}).Refused(403, "M_FORBIDDEN")
-		c.carol.Put(in(room, "redact", id, "4"), object{}).Refused(404, "M_NOT_FOUND")
+		c.carol.Put(in(room, "redact", id, "4"), object{}).Refused(403, "M_FORBIDDEN")
 		create := c.alice.Get(in(room, "state", "m.room.create") + "/?format=event").OK().String("event_id")
 		c.alice.Put(in(room, "redact", create, "5"), object{}).Refused(403, "M_FORBIDDEN")
 		if body := c.bob.Get(in(room, "event", id)).OK().String("content", "body"); body != "secret" {

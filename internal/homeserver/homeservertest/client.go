@@ -25,9 +25,10 @@ type Client struct {
 	// Header is sent with every request.
 	Header http.Header
 
-	t    testing.TB
-	base func() string
-	http *http.Client
+	t      testing.TB
+	base   func() string
+	http   *http.Client
+	record *recorder
 }
 
 // requestTime is how long a test waits for an answer before it fails.
@@ -37,7 +38,7 @@ const requestTime = 2 * time.Minute
 func (s *Server) Client() *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	return &Client{t: s.t, base: func() string { return s.URL }, http: &http.Client{
+	return &Client{t: s.t, base: func() string { return s.URL }, record: s.record, http: &http.Client{
 		Transport: transport, Timeout: requestTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -125,7 +126,9 @@ func (c *Client) Try(ctx context.Context, method, path string, body any) (*Respo
 	if cerr := res.Body.Close(); err == nil {
 		err = cerr
 	}
-	return &Response{Status: res.StatusCode, Header: res.Header, Body: text, t: c.t, request: method + " " + path}, err
+	answer := &Response{Status: res.StatusCode, Header: res.Header, Body: text, t: c.t, request: method + " " + path}
+	c.record.note(c.t, method, path, answer)
+	return answer, err
 }
 
 func reader(body any) io.Reader {

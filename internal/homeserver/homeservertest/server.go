@@ -51,6 +51,7 @@ type Server struct {
 
 	t       testing.TB
 	options Options
+	record  *recorder
 	server  *homeserver.Server
 	stop    context.CancelFunc
 	done    chan error
@@ -91,7 +92,7 @@ func start(t testing.TB, c config.Config, o Options) *Server {
 	if o.LogLevel == nil {
 		o.LogLevel = slog.LevelWarn
 	}
-	s := &Server{Config: c, t: t, options: o}
+	s := &Server{Config: c, t: t, options: o, record: newRecorder(t)}
 	s.Start()
 	t.Cleanup(s.Stop)
 	return s

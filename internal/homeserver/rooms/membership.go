@@ -183,7 +183,7 @@ func (s *Service) change(ctx context.Context, r MemberRequest, to string, decide
 	key := string(r.Target)
 	p := &proposal{sender: r.Sender, typ: typeMember, stateKey: &key, content: raw, decide: decide}
 	_, err = s.finish(s.submit(ctx, e, p))
-	return err
+	return s.hideReason(ctx, e, p, err)
 }
 
 // addProfile says who a local user is, where that is of use.

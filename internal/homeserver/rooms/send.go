@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/foyer-matrix/foyer/internal/homeserver/event"
 	"github.com/foyer-matrix/foyer/internal/homeserver/matrixerr"
@@ -57,15 +58,35 @@ func (s *Service) Send(ctx context.Context, r SendRequest) (event.EventID, error
 		default:
 			err = s.prepareRelation(ctx, e, p)
 		}
-		if err != nil {
-			return "", err
+		var id event.EventID
+		if err == nil {
+			id, err = s.finish(s.submit(ctx, e, p))
 		}
-		return s.finish(s.submit(ctx, e, p))
+		return id, s.hideReason(ctx, e, p, err)
 	})
 	if errors.Is(err, store.ErrExists) {
 		err = errDuplicateAnnotation() // all else that is unique was unique
 	}
 	return id, err
+}
+
+// hideReason keeps from a sender who is not in the room what is wrong with
+// the event: it could tell them of the room's events and aliases, and that
+// there is such a room. A membership of their own is what they may ask for.
+func (s *Service) hideReason(ctx context.Context, e *roomEntry, p *proposal, err error) error {
+	var shown *matrixerr.Error
+	own := p.typ == typeMember && p.stateKey != nil && *p.stateKey == string(p.sender)
+	if !errors.As(err, &shown) || shown.Status >= http.StatusTooManyRequests || own {
+		return err
+	}
+	m, ok, failed := s.MembershipIn(ctx, p.sender, e.info.NID)
+	if failed != nil {
+		return failed
+	}
+	if !ok || m.Membership != Join {
+		return errNotInRoom()
+	}
+	return err
 }
 
 // finish treats an event that stands already like one that was sent.
@@ -170,8 +191,9 @@ type RedactRequest struct {
 
 // Redact strips an event and returns the id of the redaction.
 //
-// Errors that clients see: M_NOT_FOUND for an event that is not in the room or
-// hidden from the sender, M_FORBIDDEN.
+// Errors that clients see: M_FORBIDDEN, to those who are not in the room for
+// any event; M_NOT_FOUND for an event that is not in the room or hidden from
+// the sender.
 func (s *Service) Redact(ctx context.Context, r RedactRequest) (event.EventID, error) {
 	content := struct {
 		Redacts event.EventID `json:"redacts"`
