@@ -65,10 +65,15 @@ down: cluster ## Stop the local cluster and all it started (volumes stay; `bin/c
 	$(KUBE) down
 
 ##@ For those who change it
-.PHONY: generate verify lint fuzz bench catalogue help
+.PHONY: generate endpoint-tests verify lint fuzz bench catalogue help
 generate: postgres ## Everything that is generated: deepcopy, CRDs, RBAC, references, chart copies
 	go run ./hack/generate
 	go test ./internal/homeserver ./internal/homeserver/store/storetest ./internal/manifest/homeserver -run 'EndpointReference|SchemaFile|Golden' -update >/dev/null
+
+endpoint-tests: postgres ## Which test shows each endpoint of the homeserver, recorded anew from all of its tests
+	rm -rf bin/calls internal/homeserver/testdata/endpoint_tests.txt; mkdir -p bin/calls
+	FOYER_RECORD_CALLS=$(CURDIR)/bin/calls go test -tags $(TAGS) -count=1 -timeout 30m ./internal/homeserver ./internal/homeserver/adminapi ./internal/homeserver/clientapi ./internal/homeserver/e2ee
+	FOYER_RECORD_CALLS=$(CURDIR)/bin/calls go test ./internal/homeserver -run EndpointReference -update
 
 verify: generate ## Fail when generated files are not up to date
 	@test -z "$$(git status --porcelain)" || { git status --short; git diff | head -100; exit 1; }

@@ -29,19 +29,22 @@ const endpointsFile = "../../docs/homeserver-endpoints.md"
 
 // TestEndpointReference compares docs/homeserver-endpoints.md with the routes.
 func TestEndpointReference(t *testing.T) {
-	c := config.Default()
-	c.WellKnown.Enabled = true
-	c.Registration.SharedSecretFile = "secret"
-	s := &Server{config: c, metrics: newRegistry()}
-	s.services = &services{api: clientapi.New(clientapi.Options{Config: &s.config}), admin: adminapi.New(nil)}
+	s, tests := documentedServer(), endpointTests(t)
+	if *update {
+		record(t, s.clientRoutes(), tests)
+		writeEndpointTests(t, tests)
+	}
 	var b strings.Builder
 	b.WriteString("# Endpoints of the homeserver\n" +
 		"Generated from the route tables by `go test ./internal/homeserver -run TestEndpointReference -update`; do not edit.\n\n" +
 		"*auth*: public, or the access token of a user or an administrator. *limit*: the rate limit of `rateLimits` that a request counts\n" +
-		"against. *body*: the largest request body, where one is read.\n")
-	endpointTable(&b, "Client listener", s.clientRoutes())
-	endpointTable(&b, "Federation listener", s.federationRoutes())
-	endpointTable(&b, "Internal listener", s.internalRoutes())
+		"against. *body*: the largest request body, where one is read. *test*: one that shows it work. *refusals*: what tests saw it\n" +
+		"answer besides; every endpoint that wants a token is also called without one and with one that ended, by TestNoRouteAnswersWithoutAValidToken,\n" +
+		"and every one that names a room by those who are not in it, by TestWhoMayDoWhatWithARoom.\n")
+	endpointTable(&b, "Client listener", s.clientRoutes(), tests)
+	unservedTable(t, &b)
+	endpointTable(&b, "Federation listener", s.federationRoutes(), nil)
+	endpointTable(&b, "Internal listener", s.internalRoutes(), nil)
 	deviations(t, &b, "clientapi", "adminapi")
 	if *update {
 		if err := os.WriteFile(endpointsFile, []byte(b.String()), 0o644); err != nil {
@@ -55,12 +58,29 @@ func TestEndpointReference(t *testing.T) {
 	}
 }
 
-func endpointTable(b *strings.Builder, title string, routes []httpapi.Route) {
+// documentedServer has every route that a configuration can bring.
+func documentedServer() *Server {
+	c := config.Default()
+	c.WellKnown.Enabled = true
+	c.Registration.SharedSecretFile = "secret"
+	s := &Server{config: c, metrics: newRegistry()}
+	s.services = &services{api: clientapi.New(clientapi.Options{Config: &s.config}), admin: adminapi.New(nil)}
+	return s
+}
+
+// endpointTable lists routes; tests is nil where they are not recorded.
+func endpointTable(b *strings.Builder, title string, routes []httpapi.Route, tests map[string]endpointTest) {
 	routes = slices.Clone(routes)
 	slices.SortFunc(routes, func(x, y httpapi.Route) int {
 		return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
 	})
-	fmt.Fprintf(b, "\n## %s\n| method | path | auth | limit | body |\n|---|---|---|---|---|\n", title)
+	fmt.Fprintf(b, "\n## %s\n| method | path | auth | limit | body |", title)
+	if tests != nil {
+		b.WriteString(" test | refusals |\n|---|---")
+	} else {
+		b.WriteString("\n")
+	}
+	b.WriteString("|---|---|---|---|---|\n")
 	for _, r := range routes {
 		path := "`" + r.Path + "`"
 		if link := specLink(r); link != "" {
@@ -70,7 +90,31 @@ func endpointTable(b *strings.Builder, title string, routes []httpapi.Route) {
 		if r.Method == http.MethodPost || r.Method == http.MethodPut {
 			body = bodySize(r)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", r.Method, path, r.Auth, r.Limit, body)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |", r.Method, path, r.Auth, r.Limit, body)
+		if tests != nil {
+			e := tests[routeName(&r)]
+			fmt.Fprintf(b, " %s | %s |", e.test, strings.Join(notOfTokens(e.refusals), ", "))
+		}
+		b.WriteString("\n")
+	}
+}
+
+// notOfTokens leaves out what every route answers that wants a token.
+func notOfTokens(refusals []string) []string {
+	return slices.DeleteFunc(slices.Clone(refusals), func(s string) bool {
+		return s == "401 M_MISSING_TOKEN" || s == "401 M_UNKNOWN_TOKEN" || s == "401 M_USER_LOCKED"
+	})
+}
+
+// unservedTable lists the endpoints of the specification that are not served.
+func unservedTable(t *testing.T, b *strings.Builder) {
+	t.Helper()
+	later := laterEndpoints(t)
+	b.WriteString("\n## Not served\n| method | path | what it does | comes with |\n|---|---|---|---|\n")
+	for _, e := range specEndpoints(t) {
+		if part, planned := later[e.name()]; planned {
+			fmt.Fprintf(b, "| %s | `%s` | %s | %s |\n", e.method, e.path, e.title, part)
+		}
 	}
 }
 
@@ -113,6 +157,8 @@ func bodySize(r httpapi.Route) string {
 func specLink(r httpapi.Route) string {
 	var api string
 	switch {
+	case strings.Contains(r.Path, "/unstable/"):
+		return ""
 	case strings.HasPrefix(r.Path, "/_matrix/key/"), strings.HasPrefix(r.Path, "/_matrix/federation/"), r.Path == "/.well-known/matrix/server":
 		api = "server-server-api"
 	case strings.HasPrefix(r.Path, "/_matrix/"), strings.HasPrefix(r.Path, "/.well-known/"):

@@ -142,6 +142,9 @@ var ofUsers = map[string]struct {
 	"GET " + clientV3 + "/user/{userId}/rooms/{roomId}/tags":                {nil, 403, "M_FORBIDDEN"},
 	"PUT " + clientV3 + "/user/{userId}/rooms/{roomId}/tags/{tag}":          {object{}, 403, "M_FORBIDDEN"},
 	"DELETE " + clientV3 + "/user/{userId}/rooms/{roomId}/tags/{tag}":       {nil, 403, "M_FORBIDDEN"},
+	"GET " + clientV3 + "/presence/{userId}/status":                         {nil, 200, ""}, // they share a room
+	"PUT " + clientV3 + "/presence/{userId}/status":                         {object{"presence": "online"}, 403, "M_FORBIDDEN"},
+	"POST " + clientV3 + "/user/{userId}/openid/request_token":              {object{}, 403, "M_FORBIDDEN"},
 	"POST " + clientV3 + "/users/{userId}/report":                           {object{"reason": "spam"}, 200, ""}, // others are what one reports
 }
 
@@ -174,5 +177,35 @@ func TestWhatNamesAUserIsTheirOwn(t *testing.T) {
 			}
 			c.bob.Do(r.Method, fill(r.Path, malformed), want.body).Refused(400, "M_INVALID_PARAM")
 		}
+	})
+}
+
+// TestWhatOthersHaveIsNotThere names what belongs to alice where bob's own is looked for.
+func TestWhatOthersHaveIsNotThere(t *testing.T) {
+	eachChat(t, func(t *testing.T, c *chat) {
+		rule, device := clientV3+"/pushrules/global/override/alices", clientV3+"/devices/"+url.PathEscape(c.alice.DeviceID)
+		c.alice.Put(rule, object{"actions": []string{}, "conditions": []string{}}).OK()
+		filter := c.alice.Post(clientV3+"/user/{user}/filter", object{}).OK().String("filter_id")
+		backup := clientV3 + "/room_keys/version/" + c.alice.Post(clientV3+"/room_keys/version", object{
+			"algorithm": "m.megolm_backup.v1.curve25519-aes-sha2", "auth_data": object{},
+		}).OK().String("version")
+		for name, r := range map[string]*homeservertest.Response{
+			"a device":             c.bob.Get(device),
+			"naming a device":      c.bob.Put(device, object{"display_name": "bob's"}),
+			"a push rule":          c.bob.Get(rule),
+			"deleting a push rule": c.bob.Do("DELETE", rule, nil),
+			"a filter":             c.bob.Get(clientV3 + "/user/{user}/filter/" + filter),
+			"a backup":             c.bob.Get(backup),
+			"deleting a backup":    c.bob.Do("DELETE", backup, nil),
+			"keys of a backup":     c.bob.Get(clientV3 + "/room_keys/keys?version=1"),
+		} {
+			if r.Refused(404, "M_NOT_FOUND"); t.Failed() {
+				t.Fatal(name)
+			}
+		}
+		confirmed(c.bob, "DELETE", "/devices/"+url.PathEscape(c.alice.DeviceID), object{}).OK() // as one that is gone
+		c.alice.Get(device).OK()
+		c.alice.Get(rule).OK()
+		c.alice.Get(backup).OK()
 	})
 }

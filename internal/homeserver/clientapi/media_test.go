@@ -162,6 +162,7 @@ func TestUploadsHaveALimit(t *testing.T) {
 	// Without a length, sent in chunks.
 	chunks := io.MultiReader(bytes.NewReader(make([]byte, 600)), bytes.NewReader(make([]byte, 600)))
 	alice.Post(uploadPath, chunks).Refused(http.StatusRequestEntityTooLarge, "M_TOO_LARGE")
+	alice.Put(uploadPath+"/"+announceMedia(t, alice), make([]byte, 1001)).Refused(http.StatusRequestEntityTooLarge, "M_TOO_LARGE")
 	if after := files(t, s); after != before {
 		t.Errorf("%d files, want %d: what was refused was kept", after, before)
 	}
