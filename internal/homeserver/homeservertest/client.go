@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,6 +38,11 @@ const requestTime = 2 * time.Minute
 // Client returns a client that is not signed in.
 func (s *Server) Client() *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	if s.options.Pipes {
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return s.pipes.dial(ctx, network, address)
+		}
+	}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	return &Client{t: s.t, base: func() string { return s.URL }, record: s.record, http: &http.Client{
 		Transport: transport, Timeout: requestTime,

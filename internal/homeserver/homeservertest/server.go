@@ -40,6 +40,9 @@ type Options struct {
 	WrapDriver func(driver.Connector) driver.Connector
 	// LogLevel is the least that goes to the test's log; warnings if nil.
 	LogLevel slog.Leveler
+	// Pipes makes the network one in memory, so that the server and its clients
+	// can live in a bubble of testing/synctest, on its clock.
+	Pipes bool
 }
 
 // Server is a homeserver that runs until the test ends.
@@ -52,6 +55,7 @@ type Server struct {
 	t       testing.TB
 	options Options
 	record  *recorder
+	pipes   *pipes // nil: a real network
 	server  *homeserver.Server
 	stop    context.CancelFunc
 	done    chan error
@@ -115,7 +119,7 @@ func (s *Server) Replica() *Server {
 // the same address.
 func (s *Server) Start() {
 	s.t.Helper()
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.Config.Listen.Client)
+	listener, err := s.listen()
 	if err != nil {
 		s.t.Fatalf("listen: %v", err)
 	}
@@ -141,6 +145,17 @@ func (s *Server) Start() {
 	s.stop, s.done = cancel, make(chan error, 1)
 	go func(server *homeserver.Server, done chan<- error) { done <- server.Run(ctx) }(s.server, s.done)
 }
+
+func (s *Server) listen() (net.Listener, error) {
+	if s.options.Pipes {
+		s.pipes = newPipes()
+		return s.pipes, nil
+	}
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", s.Config.Listen.Client)
+}
+
+// Dial opens a connection to a server on Pipes, for tests of what is beneath HTTP.
+func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.pipes.dial(ctx, "", "") }
 
 func (s *Server) inject(name string) error {
 	if s.options.Inject == nil {
