@@ -84,8 +84,9 @@ func receive(w http.ResponseWriter, r *httpapi.Request, store func(media.Upload)
 		User: r.Caller.UserID, Content: body, Size: r.ContentLength,
 		ContentType: r.Header.Get("Content-Type"), FileName: r.URL.Query().Get("filename"),
 	})
-	_ = body.control.SetReadDeadline(time.Time{}) // it would end the request, not just the body
-	if err != nil {
+	if err == nil {
+		_ = body.control.SetReadDeadline(time.Time{}) // it would end the request, not just the body
+	} else {
 		w.Header().Set("Connection", "close") // the rest of the body is not wanted
 	}
 	var tooBig *http.MaxBytesError

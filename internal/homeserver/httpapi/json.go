@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -110,18 +111,18 @@ func readBody(w http.ResponseWriter, r *Request) ([]byte, error) {
 		refuseBody(w)
 		return nil, tooLarge(limit)
 	}
-	// Not every ResponseWriter has deadlines; those of tests need none. It is
-	// lifted afterwards, because it would end the request, not just the body.
+	// Not every ResponseWriter has deadlines; those of tests need none.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
 		buf.Grow(int(min(r.ContentLength+bytes.MinRead, 64<<10)))
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		refuseBody(w) // with the deadline still set, or net/http would wait for the rest
 		return nil, bodyError(err, limit)
 	}
+	_ = control.SetReadDeadline(time.Time{}) // it would end the request, not just the body
 	return buf.Bytes(), nil
 }
 
@@ -145,6 +146,8 @@ func bodyError(err error, limit int64) error {
 	switch {
 	case errors.As(err, &tooBig):
 		return tooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return matrixerr.New(http.StatusRequestTimeout, matrixerr.CodeUnknown, "the body did not come in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return matrixerr.NotJSON("body ends too early")
 	default:

@@ -87,8 +87,14 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.metrics.inFlight.Inc()
 	defer rt.metrics.inFlight.Dec()
 	defer rt.finish(x)
+	control := http.NewResponseController(w) // errors: a test's writer has no deadlines
 	// What the last request of this connection set does not concern this one.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	_ = control.SetWriteDeadline(time.Time{})
+	if r.ContentLength != 0 {
+		// net/http reads what a handler leaves of a body before it answers, to
+		// keep the connection; a client must not make it wait for ever.
+		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+	}
 	setCORS(w.Header())
 	w.Header().Set("X-Request-Id", x.id)
 	if r.Method == http.MethodOptions {
@@ -249,11 +255,6 @@ func (rt *Router) fail(x *exchange, err error) {
 	}
 	if x.status != 0 {
 		return
-	}
-	if x.request.ContentLength != 0 {
-		// net/http reads the rest of a body before it answers, to keep the
-		// connection; a client must not make it wait for ever.
-		_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(time.Now().Add(bodyTime))
 	}
 	if shown.RetryAfter > 0 {
 		seconds := int(math.Ceil(shown.RetryAfter.Seconds()))
