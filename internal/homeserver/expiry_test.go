@@ -68,6 +68,7 @@ func TestEverythingExpiresByItsTimeAndNotBefore(t *testing.T) {
 		"what is known of a request to devices":         {deviceRequest, 24 * time.Hour, time.Minute},
 		"a long poll":                                   {longPoll(30_000), 30 * time.Second, 0},
 		"a long poll that is asked for an hour":         {longPoll(3_600_000), 5 * time.Minute, 0},
+		"a connection that takes no answer":             {unreadAnswer, time.Minute, 0},
 		"a connection that says nothing":                {connection(""), 10 * time.Second, 0},
 		"a connection that stops in its header":         {connection("GET / HTTP/1.1\r\nHost"), 10 * time.Second, 0},
 		"a connection that stops in its body":           {connection("POST " + clientV3 + "/login" + oneOfNine), 30 * time.Second, time.Second}, // net/http lets the answer arrive
@@ -96,28 +97,38 @@ func TestEverythingExpiresByItsTimeAndNotBefore(t *testing.T) {
 	}
 }
 
-func newExpiring(t *testing.T) *expiring {
+// secretFile holds sharedKey.
+func secretFile(t *testing.T) string {
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(sharedKey), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+func newExpiring(t *testing.T) *expiring {
+	file := secretFile(t)
 	e := &expiring{T: t, Server: homeservertest.New(t, homeservertest.Options{Pipes: true, Configure: func(c *config.Config) {
 		c.Registration = config.Registration{Mode: config.RegistrationToken, SharedSecretFile: file}
 		c.RateLimits.Disabled = false
 	}})}
 	e.alice = e.Client()
-	e.alice.AccessToken = e.registerBySecret("alice", e.nonce()).OK().String("access_token")
+	e.alice.AccessToken = registerBySecret(e.alice, "alice").OK().String("access_token")
 	e.alice.UserID = "@alice:" + homeservertest.ServerName
 	return e
 }
 
-func (e *expiring) nonce() string { return e.Client().Get(secretPath).OK().String("nonce") }
+func newNonce(c *homeservertest.Client) string { return c.Get(secretPath).OK().String("nonce") }
 
 // registerBySecret makes an administrator.
-func (e *expiring) registerBySecret(name, nonce string) *homeservertest.Response {
+func registerBySecret(c *homeservertest.Client, name string) *homeservertest.Response {
+	return registerByNonce(c, name, newNonce(c))
+}
+
+func registerByNonce(c *homeservertest.Client, name, nonce string) *homeservertest.Response {
 	mac := hmac.New(sha1.New, []byte(sharedKey))
 	mac.Write(fmt.Appendf(nil, "%s\x00%s\x00%s\x00admin", nonce, name, homeservertest.Password))
-	return e.Client().Post(secretPath, object{
+	return c.Post(secretPath, object{
 		"nonce": nonce, "username": name, "password": homeservertest.Password, "admin": true, "mac": hex.EncodeToString(mac.Sum(nil)),
 	})
 }
@@ -180,11 +191,12 @@ func registrationToken(e *expiring) lasting {
 }
 
 func sharedSecretNonce(e *expiring) lasting {
-	nonces := []string{e.nonce(), e.nonce()}
+	c := e.Client()
+	nonces := []string{newNonce(c), newNonce(c)}
 	return lasting{time.Minute, func() bool {
 		nonce := nonces[0]
 		nonces = nonces[1:]
-		r := e.registerBySecret(fmt.Sprint("user", len(nonces)), nonce)
+		r := registerByNonce(c, fmt.Sprint("user", len(nonces)), nonce)
 		if r.Status != http.StatusOK {
 			r.Refused(400, "M_UNKNOWN")
 		}
@@ -329,6 +341,24 @@ func (e *expiring) answer(r *bufio.Reader) {
 	if cerr := res.Body.Close(); err != nil || cerr != nil {
 		e.Errorf("read answer: %v, %v", err, cerr)
 	}
+}
+
+// unreadAnswer is a /sync whose client reads nothing of the answer.
+func unreadAnswer(e *expiring) lasting {
+	e.alice.Put(clientV3+"/user/{user}/account_data/m.test", object{"long": strings.Repeat("x", 20_000)}).OK() // more than net/http's buffers
+	c := e.say(fmt.Sprintf("GET %s/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", clientV3, e.alice.AccessToken))
+	return lasting{time.Minute, func() bool {
+		synctest.Wait()
+		metrics := string(e.Client().Get("/metrics").OK().Body)
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			return true
+		}
+		const given = `route="/_matrix/client/v3/sync",status="499"}`
+		if !strings.Contains(metrics, given) {
+			e.Errorf("the metrics do not say %s: the server took it for a failure of its own", given)
+		}
+		return false
+	}}
 }
 
 func longPoll(timeout int64) func(e *expiring) lasting {

@@ -5,6 +5,7 @@ package clientapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,11 +57,13 @@ func (a *API) sync(w http.ResponseWriter, r *httpapi.Request) error {
 
 func writePiece(w http.ResponseWriter, piece []byte) error {
 	err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(syncWriteTime))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+	if err == nil || errors.Is(err, http.ErrNotSupported) {
+		_, err = w.Write(piece)
 	}
-	_, err = w.Write(piece)
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", httpapi.ErrClientGone, err)
+	}
+	return nil
 }
 
 // syncRequest reads the parameters.

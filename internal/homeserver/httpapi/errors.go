@@ -40,5 +40,5 @@ func toClient(err error) (shown *matrixerr.Error, logged bool) {
 
 // clientGone reports whether the request failed because nobody waits for it.
 func clientGone(r *http.Request, err error) bool {
-	return errors.Is(err, errClientGone) || (r.Context().Err() != nil && errors.Is(err, context.Canceled))
+	return errors.Is(err, ErrClientGone) || (r.Context().Err() != nil && errors.Is(err, context.Canceled))
 }

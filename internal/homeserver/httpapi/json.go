@@ -151,12 +151,14 @@ func bodyError(err error, limit int64) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return matrixerr.NotJSON("body ends too early")
 	default:
-		return fmt.Errorf("%w: %w", errClientGone, err)
+		return fmt.Errorf("%w: %w", ErrClientGone, err)
 	}
 }
 
-// errClientGone: the request's body could not be read to its end.
-var errClientGone = errors.New("client went away")
+// ErrClientGone is of requests whose body could not be read, or whose answer
+// could not be written: a matter of the client or the network between, which
+// is counted and not logged as a failure.
+var ErrClientGone = errors.New("client went away")
 
 // writeTime is how long a client may take to receive an answer.
 const writeTime = time.Minute
@@ -184,7 +186,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 		buffers.Put(pooled)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errClientGone, err)
+		return fmt.Errorf("%w: %w", ErrClientGone, err)
 	}
 	return nil
 }

@@ -260,7 +260,7 @@ func (rt *Router) fail(x *exchange, err error) {
 		seconds := int(math.Ceil(shown.RetryAfter.Seconds()))
 		x.Header().Set("Retry-After", strconv.Itoa(max(1, seconds)))
 	}
-	if werr := WriteJSON(&x.recorder, shown.Status, shown); werr != nil && !errors.Is(werr, errClientGone) {
+	if werr := WriteJSON(&x.recorder, shown.Status, shown); werr != nil && !errors.Is(werr, ErrClientGone) {
 		rt.options.Log.ErrorContext(x.request.Context(), "cannot write error", "request", x.id, "error", werr)
 	}
 }
