@@ -67,6 +67,10 @@ func TestEverythingExpiresByItsTimeAndNotBefore(t *testing.T) {
 		"a typing notice that is asked for an hour":     {typingNotice(3_600_000), 2 * time.Minute, 0},
 		"an empty bucket of the rate limits":            {emptyBucket, 100 * time.Millisecond, 0},
 		"what is known of a request to devices":         {deviceRequest, 24 * time.Hour, time.Minute},
+		"an id for an upload that is to come":           {announcedUpload, 24 * time.Hour, 0},
+		"a download that waits for an upload":           {waitingDownload, 30 * time.Second, 0},
+		"being online after a sync":                     {online(func(e *expiring) { e.alice.Get(clientV3 + "/sync").OK() }, 30*time.Second), 30 * time.Second, 0},
+		"being online by one's own word":                {online(func(e *expiring) { e.alice.Put(presencePath, object{"presence": "online"}).OK() }, 5*time.Minute), 5 * time.Minute, 0},
 		"a long poll":                                   {longPoll(30_000), 30 * time.Second, 0},
 		"a long poll that is asked for an hour":         {longPoll(3_600_000), 5 * time.Minute, 0},
 		"a connection that takes no answer":             {unreadAnswer, time.Minute, 0},
@@ -114,7 +118,7 @@ func newExpiring(t *testing.T) *expiring {
 	file := secretFile(t)
 	e := &expiring{T: t, Server: homeservertest.New(t, homeservertest.Options{Pipes: true, Configure: func(c *config.Config) {
 		c.Registration = config.Registration{Mode: config.RegistrationToken, SharedSecretFile: file}
-		c.RateLimits.Disabled = false
+		c.RateLimits.Disabled, c.Presence.Enabled = false, true
 	}})}
 	e.alice = e.Client()
 	e.alice.AccessToken = registerBySecret(e.alice, "alice").OK().String("access_token")
@@ -238,6 +242,44 @@ func typingNotice(timeout int64) func(e *expiring) lasting {
 	}
 }
 
+func announcedUpload(e *expiring) lasting {
+	var paths []string
+	life := time.Duration(0)
+	for range 2 {
+		r := e.alice.Post("/_matrix/media/v1/create", nil).OK()
+		ends, _ := r.Value("unused_expires_at").(float64)
+		life = time.Until(time.UnixMilli(int64(ends)))
+		paths = append(paths, "/_matrix/media/v3/upload/"+strings.TrimPrefix(r.String("content_uri"), "mxc://"))
+	}
+	return lasting{life, func() bool {
+		r := e.alice.Put(paths[0], "content")
+		paths = paths[1:]
+		if r.Status != http.StatusOK {
+			r.Refused(404, "M_NOT_FOUND")
+		}
+		return r.Status == http.StatusOK
+	}}
+}
+
+func waitingDownload(e *expiring) lasting {
+	uri := e.alice.Post("/_matrix/media/v1/create", nil).OK().String("content_uri")
+	return lasting{30 * time.Second, e.open(e.ask("/_matrix/client/v1/media/download/" + strings.TrimPrefix(uri, "mxc://") + "?timeout_ms=3600000"))}
+}
+
+const presencePath = clientV3 + "/presence/{user}/status"
+
+// online is for how long alice is not offline.
+func online(begin func(e *expiring), life time.Duration) func(e *expiring) lasting {
+	return func(e *expiring) lasting {
+		begin(e)
+		start := e.alice.Get(presencePath).OK()
+		if start.String("presence") != "online" {
+			e.Fatalf("presence %s", start.Body)
+		}
+		return lasting{life, func() bool { return e.alice.Get(presencePath).OK().String("presence") != "offline" }}
+	}
+}
+
 func emptyBucket(e *expiring) lasting {
 	room := e.room()
 	sent := 0
@@ -316,6 +358,11 @@ func (e *expiring) say(text string) net.Conn {
 	return c
 }
 
+// ask sends a request of alice's over a connection of its own.
+func (e *expiring) ask(path string) net.Conn {
+	return e.say("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + e.alice.AccessToken + "\r\nConnection: close\r\n\r\n")
+}
+
 func connection(said string) func(e *expiring) lasting {
 	life := 10 * time.Second
 	if strings.HasSuffix(said, oneOfNine) {
@@ -352,7 +399,7 @@ func (e *expiring) answer(r *bufio.Reader) {
 // unreadAnswer is a /sync whose client reads nothing of the answer.
 func unreadAnswer(e *expiring) lasting {
 	e.alice.Put(clientV3+"/user/{user}/account_data/m.test", object{"long": strings.Repeat("x", 20_000)}).OK() // more than net/http's buffers
-	c := e.say(fmt.Sprintf("GET %s/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", clientV3, e.alice.AccessToken))
+	c := e.ask(clientV3 + "/sync")
 	return lasting{time.Minute, func() bool {
 		synctest.Wait()
 		metrics := string(e.Client().Get("/metrics").OK().Body)
@@ -370,8 +417,7 @@ func unreadAnswer(e *expiring) lasting {
 func longPoll(timeout int64) func(e *expiring) lasting {
 	return func(e *expiring) lasting {
 		since := e.alice.Get(clientV3 + "/sync").OK().String("next_batch")
-		c := e.say(fmt.Sprintf("GET %s/sync?timeout=%d&since=%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n",
-			clientV3, timeout, since, e.alice.AccessToken))
+		c := e.ask(fmt.Sprintf("%s/sync?timeout=%d&since=%s", clientV3, timeout, since))
 		return lasting{min(time.Duration(timeout)*time.Millisecond, 5*time.Minute), e.open(c)}
 	}
 }

@@ -214,6 +214,10 @@ func (w *week) guests(day int) {
 	token := first.Post(getTokenPath, confirmed(p.name)).OK().String("login_token")
 	first.Post(getTokenPath, object{}) // a session that nobody completes
 	enter(second, object{"type": "m.login.token", "token": token})
+	for _, c := range []*homeservertest.Client{first, w.people[0].client} {
+		c.Post(clientV3+"/user/{user}/openid/request_token", object{}).OK()
+		c.Post("/_matrix/media/v1/create", nil).OK() // for an upload that never comes
+	}
 	p.toDevices(p, fmt.Sprint("guest", day)) // which no guest will confirm
 	first.Get(clientV3 + "/sync?since=" + since).OK()
 	first.Post(clientV3+"/logout", object{}).OK()
