@@ -99,7 +99,7 @@ func (d *weekDevice) run(ctx context.Context, filter string) error {
 		if time.Since(hour) >= time.Hour {
 			hour, answers = time.Now(), 0
 		}
-		if answers > 120+60*len(d.people)+60 {
+		if answers > d.storm {
 			return errStorm
 		}
 		r, err := d.client.Try(ctx, http.MethodGet, path+d.since, nil)

@@ -30,6 +30,7 @@ type week struct {
 	people  []*person
 	hall    string                    // a room of all
 	doors   [2]*homeservertest.Client // of those who come and go
+	storm   int                       // how many answers to /sync in an hour are too many
 	stop    chan struct{}
 	polling sync.WaitGroup
 
@@ -69,7 +70,7 @@ func TestAWeekLeavesNothingBehind(t *testing.T) {
 }
 
 func newWeek(t *testing.T, people int) *week {
-	w := &week{T: t, stop: make(chan struct{})}
+	w := &week{T: t, stop: make(chan struct{}), storm: 180 + 60*people}
 	secret := secretFile(t)
 	w.server = homeservertest.New(t, homeservertest.Options{
 		Pipes: true,
