@@ -17,8 +17,13 @@ import (
 // that a browser saves to.
 func FuzzDownloadHeaders(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"", ""}, {"image/png", "a.png"}, {"Text/HTML;charset=utf-8", "../x"}, {"text/plain; a=\"b\r\nX: y\"", "a\r\nb"}, {"image/svg+xml", "\x00"},
-		{"a/b;c", "\"quoted\"; filename=other"}, {"text/plain;charset=\"\\\"", "żółć.txt"},
+		{"", ""},
+		{"image/png", "a.png"},
+		{"Text/HTML;charset=utf-8", "../x"},
+		{"text/plain; a=\"b\r\nX: y\"", "a\r\nb"},
+		{"image/svg+xml", "\x00"},
+		{"a/b;c", "\"quoted\"; filename=other"},
+		{"text/plain;charset=\"\\\"", "żółć.txt"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
