@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,27 +37,28 @@ func growths() []growth {
 	}
 }
 
-// measureGrowth writes what operations cost in a small and in a large world.
-func measureGrowth(ctx context.Context, o options, dir string) error {
-	text := &strings.Builder{}
-	fmt.Fprintf(text, "\n## What grows\nCPU-ms of one operation of one user on SQLite, measured in the same run at each size.\n")
+// measureGrowth writes what operations cost in a small and in a large world,
+// each dimension as soon as it is known: the last one takes minutes.
+func measureGrowth(ctx context.Context, o options, dir string) (err error) {
+	out := os.Stdout
+	if o.out != "" {
+		if out, err = os.OpenFile(o.out, os.O_APPEND|os.O_WRONLY, 0); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+	}
+	text := "\n## What grows\nCPU-ms of one operation of one user on SQLite, measured in the same run at each size.\n"
 	for i, g := range growths() {
-		if err := g.measure(ctx, o, filepath.Join(dir, fmt.Sprintf("growth-%d", i)), text); err != nil {
+		table := &strings.Builder{}
+		if err := g.measure(ctx, o, filepath.Join(dir, fmt.Sprintf("growth-%d", i)), table); err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
+		if _, err := io.WriteString(out, text+table.String()); err != nil {
+			return err
+		}
+		text = ""
 	}
-	if o.out == "" {
-		_, err := io.WriteString(os.Stdout, text.String())
-		return err
-	}
-	f, err := os.OpenFile(o.out, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(f, text.String()); err != nil {
-		return err
-	}
-	return f.Close()
+	return nil
 }
 
 func (g growth) measure(ctx context.Context, o options, data string, w *strings.Builder) (err error) {
