@@ -49,7 +49,7 @@ func (f *trip) arm(k int64, failure error) (hit string, seen int64) {
 // TestAnyStatementOfAMixedLoadMayFail fails every FOYER_STATEMENTS-th
 // statement of a mixed load (default 16; 1: each), one at a time.
 func TestAnyStatementOfAMixedLoadMayFail(t *testing.T) {
-	stride := number(t, "FOYER_STATEMENTS", 16)
+	stride := homeservertest.Number(t, "FOYER_STATEMENTS", 16)
 	const things = 12 // of each user: some 300 statements
 	f := &trip{}
 	o := homeservertest.Options{WrapDriver: storetest.Tap(f.ask), LogLevel: slog.LevelError + 1}

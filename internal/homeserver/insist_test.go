@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -68,18 +66,4 @@ func attempt(req *http.Request, into any) error {
 		return &refusal{res.StatusCode, string(answer)}
 	}
 	return json.Unmarshal(answer, into)
-}
-
-// number reads a number from the environment.
-func number(t testing.TB, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }

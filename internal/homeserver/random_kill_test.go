@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/foyer-matrix/foyer/internal/homeserver/homeservertest"
 	"github.com/foyer-matrix/foyer/internal/homeserver/store/storetest"
 )
 
@@ -16,8 +17,8 @@ import (
 // any moment of a mixed load: FOYER_KILLS times (default 5), by the seed
 // FOYER_SEED.
 func TestKilledAtRandomNothingAcknowledgedIsLostOrDoubled(t *testing.T) {
-	kills := number(t, "FOYER_KILLS", 5)
-	seed := number(t, "FOYER_SEED", time.Now().UnixNano())
+	kills := homeservertest.Number(t, "FOYER_KILLS", 5)
+	seed := homeservertest.Number(t, "FOYER_SEED", time.Now().UnixNano())
 	for name, postgres := range map[string]bool{"sqlite": false, "postgres": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Logf("FOYER_SEED=%d", seed)

@@ -43,7 +43,7 @@ type week struct {
 // other one with a second device whose tokens expire, live for seven days on
 // one server: a real one, on SQLite, in a bubble of testing/synctest.
 func TestAWeekLeavesNothingBehind(t *testing.T) {
-	people := number(t, "FOYER_WEEK_USERS", 5)
+	people := homeservertest.Number(t, "FOYER_WEEK_USERS", 5)
 	var o check.Options
 	synctest.Test(t, func(t *testing.T) {
 		w := newWeek(t, int(people))

@@ -11,8 +11,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,13 +57,7 @@ func asked(path string) bool {
 // lost in turn. By itself it tries a few of them; FOYER_LOST_ANSWERS=n tries n,
 // evenly spread, or all if there are fewer.
 func TestEncryptedRoomsWhenAnAnswerIsLost(t *testing.T) {
-	tries := int64(4)
-	if text := os.Getenv("FOYER_LOST_ANSWERS"); text != "" {
-		var err error
-		if tries, err = strconv.ParseInt(text, 10, 64); err != nil {
-			t.Fatalf("FOYER_LOST_ANSWERS: %v", err)
-		}
-	}
+	tries := homeservertest.Number(t, "FOYER_LOST_ANSWERS", 4)
 	for _, postgres := range []bool{false, true} {
 		t.Run(map[bool]string{false: "sqlite", true: "postgres"}[postgres], func(t *testing.T) {
 			o := homeservertest.Options{Postgres: postgres}

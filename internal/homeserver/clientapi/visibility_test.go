@@ -7,9 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,25 +38,12 @@ type syncedAt struct {
 	events int
 }
 
-func environment(t *testing.T, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // TestEveryEndpointShowsWhatTheModelSays makes FOYER_ROOMS random rooms
 // (default 2), by the seed FOYER_SEED, and asks every endpoint that reads
 // what it shows to each viewer.
 func TestEveryEndpointShowsWhatTheModelSays(t *testing.T) {
-	rooms := environment(t, "FOYER_ROOMS", 2)
-	seed := environment(t, "FOYER_SEED", time.Now().UnixNano())
+	rooms := homeservertest.Number(t, "FOYER_ROOMS", 2)
+	seed := homeservertest.Number(t, "FOYER_SEED", time.Now().UnixNano())
 	homeservertest.Each(t, homeservertest.Options{}, func(t *testing.T, s *homeservertest.Server) {
 		t.Logf("FOYER_SEED=%d", seed)
 		w := &watched{t: t, admin: s.Register("admin")}
